@@ -1,0 +1,14 @@
+//! Performance tests for Grafana Tempo. The README says what the project does
+//! and how to run it; the modules below are in the order of the data's way.
+
+pub mod corpus;
+pub mod k6;
+pub mod metrics;
+pub mod process;
+pub mod profile;
+pub mod report;
+pub mod settings;
+pub mod store;
+pub mod tools;
+pub mod units;
+pub mod verdict;

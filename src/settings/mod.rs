@@ -1,0 +1,87 @@
+//! Settings of an invocation: flags after `--` and environment variables, read
+//! once. A flag beats a variable, a variable beats the profile, the profile
+//! beats the default. An empty variable counts as unset.
+
+pub mod duration;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::profile::TraceProfile;
+use crate::units::{ByteRate, EventRate};
+
+/// Everything that an invocation was told, parsed and typed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `--profiles`, TEMPO_PERF_PROFILES; empty means all.
+    pub profiles: Vec<String>,
+    pub profiles_dir: PathBuf,
+    pub output: PathBuf,
+    pub test_type: TestType,
+    pub dry_run: bool,
+    pub validate_profiles: bool,
+    pub skip_cleanup: bool,
+    pub check_metrics: bool,
+    pub collect_logs: bool,
+    pub junit: Option<PathBuf>,
+    pub target: TargetChoice,
+
+    /// TEMPO_ENDPOINT: an OTLP/HTTP endpoint of a Tempo that exists.
+    pub tempo_endpoint: Option<Url>,
+    /// TEMPO_QUERY_ENDPOINT: its HTTP API.
+    pub tempo_query_endpoint: Option<Url>,
+
+    /// DURATION.
+    pub duration: Option<Duration>,
+    /// SIZE: the profile whose `k6` section replaces that of the case.
+    pub size: Option<String>,
+    pub mb_per_second: Option<ByteRate>,
+    pub queries_per_second: Option<EventRate>,
+    pub vus_min: Option<u32>,
+    pub vus_max: Option<u32>,
+    pub trace_profile: Option<TraceProfile>,
+
+    /// TEMPO_PERF_JOB_TIMEOUT.
+    pub job_timeout: Option<Duration>,
+    /// TEMPO_PERF_POD_READY_TIMEOUT; also how long a local process may take.
+    pub pod_ready_timeout: Duration,
+    /// TEMPO_PERF_CR_DELETION_TIMEOUT.
+    pub cr_deletion_timeout: Duration,
+    /// TEMPO_PERF_MAX_CONCURRENT_QUERIES.
+    pub max_concurrent_queries: usize,
+
+    /// TEMPO_PERF_SEED: what the corpus and the order of payloads are made from.
+    pub seed: u32,
+    pub tools: ToolPaths,
+}
+
+/// TEMPO_PERF_{K6,OTELCOL,PROMETHEUS,TEMPO}_BIN and the cache of built tools.
+#[derive(Debug, Clone, Default)]
+pub struct ToolPaths {
+    pub k6: Option<PathBuf>,
+    pub otelcol: Option<PathBuf>,
+    pub prometheus: Option<PathBuf>,
+    pub tempo: Option<PathBuf>,
+    /// TEMPO_PERF_TOOLS_DIR, else `$XDG_CACHE_HOME/tempo-perf/tools`.
+    pub cache: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TestType {
+    Ingestion,
+    Query,
+    Combined,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetChoice {
+    Auto,
+    Local,
+    Kubernetes,
+    Endpoint,
+}

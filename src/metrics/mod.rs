@@ -1,1 +1,20 @@
-//! (to come)
+//! What Prometheus and `/metrics` say about a run: the client, the catalogue
+//! of queries behind `{profile}-metrics.csv`, and raw counters.
+
+mod availability;
+mod catalogue;
+mod collect;
+mod csv_rows;
+pub mod exposition;
+mod prometheus_client;
+mod query_answer;
+
+pub use availability::availability_table;
+pub use catalogue::{Catalogue, CatalogueError, CatalogueQuery, QueryKind, Target, Variables};
+pub use catalogue::{UnknownVariable, substitute};
+pub use collect::{Collected, QueryOutcome, QueryResult, collect, step_for};
+pub use csv_rows::{COLUMNS, write_csv};
+pub use prometheus_client::{
+    ClientError, NoNumber, PrometheusClient, PrometheusError, http_client,
+};
+pub use query_answer::{Answer, Series};

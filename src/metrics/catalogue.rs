@@ -1,0 +1,252 @@
+//! The catalogue of queries, a data file, and the variables of its expressions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a case runs, once `auto` has been decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    Local,
+    Kubernetes,
+    Endpoint,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Kubernetes => "kubernetes",
+            Self::Endpoint => "endpoint",
+        })
+    }
+}
+
+/// Values of `${name}` by name.
+pub type Variables = BTreeMap<String, String>;
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Catalogue {
+    pub queries: Vec<CatalogueQuery>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueQuery {
+    pub id: String,
+    pub name: String,
+    pub category: String,
+    pub description: String,
+    /// Of the values, as in checks: `s`, `B/s`, `ratio`, …
+    pub unit: String,
+    #[serde(default)]
+    pub kind: QueryKind,
+    pub targets: Vec<Target>,
+    /// Why an empty answer may be in order.
+    pub empty_means: Option<String>,
+    /// PromQL with variables.
+    pub expr: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueryKind {
+    /// Over the window.
+    #[default]
+    Range,
+    /// Once, at the end of the window.
+    Instant,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    #[error("the catalogue of queries cannot be read")]
+    Yaml(#[from] serde_yaml::Error),
+}
+
+/// An expression names a variable that nobody gave.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownVariable {
+    #[error("unknown variable ${{{name}}}; known are {known}")]
+    Unknown { name: String, known: String },
+    #[error("\"${{\" without \"}}\" at {0:?}")]
+    Unclosed(String),
+}
+
+impl Catalogue {
+    /// The catalogue that is compiled into the program.
+    pub fn built_in() -> Result<Self, CatalogueError> {
+        Self::parse(include_str!("catalogue.yaml"))
+    }
+
+    pub fn parse(yaml: &str) -> Result<Self, CatalogueError> {
+        Ok(serde_yaml::from_str(yaml)?)
+    }
+}
+
+/// Replaces every `${name}`. An empty value takes a comma behind it along, so
+/// that `{${sel},op="x"}` stays PromQL when nothing has to be selected.
+pub fn substitute(expr: &str, variables: &Variables) -> Result<String, UnknownVariable> {
+    let mut out = String::with_capacity(expr.len() + 64);
+    let mut rest = expr;
+    while let Some(start) = rest.find("${") {
+        out.push_str(&rest[..start]);
+        let after = &rest[start + 2..];
+        let end = after
+            .find('}')
+            .ok_or_else(|| UnknownVariable::Unclosed(rest[start..].to_owned()))?;
+        let name = &after[..end];
+        let value = variables
+            .get(name)
+            .ok_or_else(|| UnknownVariable::Unknown {
+                name: name.to_owned(),
+                known: variables
+                    .keys()
+                    .map(|name| format!("${{{name}}}"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })?;
+        out.push_str(value);
+        rest = &after[end + 1..];
+        if value.is_empty() {
+            rest = rest.strip_prefix(',').unwrap_or(rest);
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn all_variables() -> Variables {
+        variables(&[
+            ("sel", r#"job="tempo""#),
+            ("ksel", r#"namespace="x",container="tempo""#),
+            ("csel", r#"job="otelcol""#),
+            ("k6sel", ""),
+            ("w", "10s"),
+            ("window", "60s"),
+            ("step", "1s"),
+            ("rp", ""),
+            ("rf", "1"),
+        ])
+    }
+
+    #[test]
+    fn every_expression_is_promql_after_substitution() {
+        for query in Catalogue::built_in().unwrap().queries {
+            let expr = substitute(&query.expr, &all_variables())
+                .unwrap_or_else(|error| panic!("{}: {error}", query.id));
+            assert!(!expr.contains("${"), "{}: {expr}", query.id);
+            promql_parser::parser::parse(&expr)
+                .unwrap_or_else(|error| panic!("{} {expr}: {error}", query.id));
+        }
+    }
+
+    #[test]
+    fn ids_and_names_are_unique_and_every_query_applies_somewhere() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let mut ids = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        for query in &catalogue.queries {
+            assert!(ids.insert(&query.id), "id {} is given twice", query.id);
+            assert!(
+                names.insert(&query.name),
+                "name {} is given twice",
+                query.name
+            );
+            assert!(!query.targets.is_empty(), "{} applies nowhere", query.id);
+        }
+        for id in (1..=37)
+            .map(|n| n.to_string())
+            .chain((1..=8).map(|n| format!("summary_{n}")))
+        {
+            assert!(ids.contains(&id), "the Go program's query {id} is missing");
+        }
+    }
+
+    #[test]
+    fn metrics_of_containers_are_asked_only_where_there_are_containers() {
+        for query in Catalogue::built_in().unwrap().queries {
+            if query.expr.contains("container_") {
+                assert_eq!(query.targets, [Target::Kubernetes], "{}", query.id);
+            }
+            if query.kind == QueryKind::Instant {
+                assert_eq!(query.category, "summary", "{}", query.id);
+            }
+        }
+    }
+
+    /// The slips that the Go program's queries had.
+    #[test]
+    fn known_mistakes_are_not_back() {
+        for query in Catalogue::built_in().unwrap().queries {
+            let expr = &query.expr;
+            assert!(
+                !expr.contains("retries_count"),
+                "{}: that counts jobs",
+                query.id
+            );
+            assert!(
+                !expr.contains("by (status) (rate(tempo_distributor"),
+                "{}",
+                query.id
+            );
+            assert!(
+                !expr.contains("route=~\".*"),
+                "{}: mixes queries and jobs",
+                query.id
+            );
+            // A raw counter must be within rate, increase or changes.
+            for (position, _) in expr.match_indices("_total{") {
+                let before = &expr[..position];
+                let call = before.rfind('(').map(|open| &before[..open]);
+                let raw = call.is_some_and(|call| {
+                    !["rate", "increase", "changes"]
+                        .iter()
+                        .any(|f| call.ends_with(f))
+                });
+                let gauge = before.ends_with("tempodb_backend_bytes");
+                assert!(!raw || gauge, "{}: raw counter in {expr}", query.id);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_selector_leaves_no_comma() {
+        let text = substitute(
+            r#"m{${sel},op="x"} + n{${sel}}"#,
+            &variables(&[("sel", "")]),
+        );
+        assert_eq!(text.unwrap(), r#"m{op="x"} + n{}"#);
+    }
+
+    #[test]
+    fn unknown_and_unclosed_variables_are_named() {
+        let known = variables(&[("sel", ""), ("w", "")]);
+        let unknown = substitute("m{${selector}}", &known).unwrap_err();
+        insta::assert_snapshot!(unknown, @"unknown variable ${selector}; known are ${sel}, ${w}");
+        let unclosed = substitute("m[${w", &known).unwrap_err();
+        insta::assert_snapshot!(unclosed, @r#""${" without "}" at "${w""#);
+    }
+
+    #[test]
+    fn label_references_are_not_variables() {
+        let expr = r#"label_replace(m, "a", "$1", "b", "(.*)")"#;
+        assert_eq!(substitute(expr, &Variables::new()).unwrap(), expr);
+    }
+}

@@ -164,7 +164,7 @@ pub fn step_for(window: Duration, finest: Duration) -> Duration {
 /// Milliseconds, so that nothing is lost; PromQL knows no fractions of a unit.
 fn promql_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis().max(1);
-    if milliseconds % 1000 == 0 {
+    if milliseconds.is_multiple_of(1000) {
         format!("{}s", milliseconds / 1000)
     } else {
         format!("{milliseconds}ms")

@@ -82,6 +82,7 @@ fn the_profile_that_the_cases_change_is_good() {
 #[case::merge_of_an_alias(&with("  vus:\n", "  base: &vus { min: 1 }\n  vus:\n    <<: *vus\n"))]
 #[case::tag(&with("mbPerSecond: 1", "mbPerSecond: !!float 1"))]
 #[case::nested_too_deep(&and(&format!("slos: {}{}\n", "[".repeat(5000), "]".repeat(5000))))]
+#[case::nested_rather_deep(&and(&format!("slos: {}{}\n", "[".repeat(20), "]".repeat(20))))]
 #[case::alias_bomb("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n")]
 #[case::non_string_keys(&and("5: a\ntrue: b\n[x]: c\n~: d\n"))]
 fn a_structure_that_is_no_profile(#[case] text: &str) {

@@ -115,7 +115,7 @@ fn check_map(
                 key.at,
                 &below(name),
                 "the key a second time".into(),
-                format!("it once; the first is in line {line}"),
+                format!("it only once (the first is in line {line})"),
             );
             continue;
         }
@@ -198,10 +198,11 @@ fn check_scalar(schema: &Value, kind: &str, node: &Node, text: &str) -> Result<(
             {
                 format::check(format, text)
             }
-            _ => Err("YAML reads as a number: put it into quotes".to_owned()),
+            _ if !allowed(schema).is_empty() => Err(nothing()),
+            _ => Err("YAML reads as a number unless quoted".to_owned()),
         },
         ("string", Some(Scalar::Bool)) => {
-            Err("YAML reads as a truth value: put it into quotes".to_owned())
+            Err("YAML reads as a truth value unless quoted".to_owned())
         }
         (_, Some(Scalar::Number(number))) => {
             let value = number

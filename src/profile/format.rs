@@ -25,8 +25,8 @@ pub fn check(format: &str, text: &str) -> Result<(), String> {
             time if time.is_zero() => Err("is zero".to_owned()),
             _ => Ok(()),
         },
-        "byte-quantity" => bounded(text, MIB, PIB, "bytes"),
-        "cpu-quantity" => bounded(text, 0.001, 1000.0, "cores"),
+        "byte-quantity" => bounded(text, MIB, PIB, "byte"),
+        "cpu-quantity" => bounded(text, 0.001, 1000.0, "core"),
         other => Err(format!("has the format {other}, which has no rule")),
     }
 }
@@ -60,6 +60,12 @@ fn bounded(text: &str, least: f64, most: f64, unit: &str) -> Result<(), String> 
         Err(problem) => Err(problem.to_string()),
         Ok(value) if (least..=most).contains(&value) => Ok(()),
         // "8" for memory is eight bytes: naming the unit shows the slip.
-        Ok(value) => Err(format!("is {} {unit}", crate::units::Significant(value))),
+        Ok(value) => {
+            let ending = if value == 1.0 { "" } else { "s" };
+            Err(format!(
+                "is {} {unit}{ending}",
+                crate::units::Significant(value)
+            ))
+        }
     }
 }

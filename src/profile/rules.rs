@@ -258,12 +258,12 @@ fn check_slos(slos: &Node, report: &mut Report) {
                     let unknown = variables::UnknownVariable {
                         name: name.to_owned(),
                     };
-                    report(
-                        node.at,
-                        &format!("{path}.expr"),
-                        format!("the unknown variable ${{{name}}}"),
-                        unknown.expected(),
-                    );
+                    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                    let found = match name.find(|c| !word(c)) {
+                        None => format!("the unknown variable ${{{name}}}"),
+                        Some(_) => "a variable without its closing brace".to_owned(),
+                    };
+                    report(node.at, &format!("{path}.expr"), found, unknown.expected());
                 }
             }
         }

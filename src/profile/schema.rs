@@ -12,7 +12,8 @@ use super::Profile;
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let mut schema = SchemaSettings::draft07()
         .with(|settings| settings.inline_subschemas = true)
-        .with_transform(OneNull)
+        .with_transform(WithoutNull)
+        .with_transform(OneLine)
         .into_generator()
         .into_root_schema_for::<Profile>();
     schema.insert("title".into(), "Profile of tempo-perf".into());
@@ -39,9 +40,9 @@ pub fn schema_json() -> String {
 /// Takes `null` out of optional fields: a key without a value may mean "none of
 /// them" or "the default", so it is refused and the key left out instead.
 #[derive(Clone)]
-struct OneNull;
+struct WithoutNull;
 
-impl Transform for OneNull {
+impl Transform for WithoutNull {
     fn transform(&mut self, schema: &mut Schema) {
         transform_subschemas(self, schema);
         let Some(Value::Array(choices)) = schema.get("anyOf") else {
@@ -64,6 +65,19 @@ impl Transform for OneNull {
                     schema.insert(key, value);
                 }
             }
+        }
+    }
+}
+
+/// Joins the lines of a description: they are wrapped for the source only.
+#[derive(Clone)]
+struct OneLine;
+
+impl Transform for OneLine {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        if let Some(Value::String(text)) = schema.get_mut("description") {
+            *text = text.replace('\n', " ");
         }
     }
 }

@@ -104,7 +104,14 @@ pub fn parse(text: &str) -> Result<Threshold, Expected> {
         .find(|(sign, _)| right.starts_with(sign))
         .ok_or_else(|| Expected("one of the comparators <, <=, >, >=, == and !=".into()))?;
     let bound = number(right[sign.len()..].trim()).ok_or_else(|| {
-        Expected(format!("a plain number after {sign}, for example {left}{sign}2000 (k6 counts times in milliseconds)"))
+        let example = match aggregation {
+            Aggregation::Rate => "0.01",
+            Aggregation::Count | Aggregation::Value => "10",
+            _ => "2000 (k6 counts times in milliseconds)",
+        };
+        Expected(format!(
+            "a plain number after {sign}, for example {aggregation}{sign}{example}"
+        ))
     })?;
     Ok(Threshold {
         aggregation,
@@ -244,7 +251,7 @@ pub fn fits(metric: &Metric, aggregation: Aggregation) -> Result<(), Expected> {
         return Ok(());
     }
     Err(Expected(format!(
-        "{can}, which are what {} has",
+        "an aggregation that {} has: {can}",
         metric.name
     )))
 }
@@ -287,7 +294,7 @@ mod tests {
     #[case::empty("", "for example p(95)<2000")]
     #[case::k6_v02_style("p95<200", "expected p(95) (")]
     #[case::typo("averge<3", "one of the aggregations avg")]
-    #[case::near("mdi<3", "expected med (")]
+    #[case::near("mde<3", "expected med (")]
     #[case::unit("p(95)<2s", "a plain number after <")]
     #[case::exponent("avg<1e3", "a plain number after <")]
     #[case::infinity("avg<inf", "a plain number after <")]

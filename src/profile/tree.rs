@@ -8,6 +8,7 @@ use super::Position;
 
 /// Nesting that no profile needs; it bounds what a hostile file can cost.
 const DEEPEST: usize = 16;
+const TOO_DEEP: (&str, &str) = ("lists and mappings nested too deep", "at most 16 levels");
 
 #[derive(Debug)]
 pub struct Node {
@@ -233,11 +234,7 @@ impl Builder {
 
     fn open(&mut self, node: Node) -> bool {
         if self.open.len() == DEEPEST {
-            self.refuse(
-                node.at,
-                "lists and mappings nested too deep",
-                "at most 16 levels",
-            );
+            self.refuse(node.at, TOO_DEEP.0, TOO_DEEP.1);
             return false;
         }
         self.open.push(Open { node, key: None });
@@ -318,6 +315,7 @@ pub fn syntax(text: &str, at: Position, info: &str) -> Problem {
         });
     let (at, found, expected) = match tab {
         Some(at) => (at, "a tab in the indentation".to_owned(), "spaces"),
+        None if info.starts_with("recursion limit") => (at, TOO_DEEP.0.to_owned(), TOO_DEEP.1),
         None => (
             at,
             format!("what is not YAML ({info})"),

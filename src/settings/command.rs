@@ -100,11 +100,17 @@ pub fn command() -> Command {
     command = libtest_mimic::Arguments::augment_args(command);
     for (id, help) in LIBTEST_HELP {
         command = command.mut_arg(id, |arg| {
-            let arg = arg.help(help).hide_possible_values(true);
+            let arg = arg.help(help);
             match id {
                 "filter" => arg.value_name("CASE"),
-                "unstable_flags" => arg.help_heading(LIBTEST).value_name("FLAG"),
-                "color" | "format" => arg.help_heading(LIBTEST).value_name("HOW"),
+                "unstable_flags" => arg
+                    .help_heading(LIBTEST)
+                    .value_name("FLAG")
+                    .hide_possible_values(true),
+                "color" | "format" => arg
+                    .help_heading(LIBTEST)
+                    .value_name("HOW")
+                    .hide_possible_values(true),
                 "skip" => arg.help_heading(LIBTEST).value_name("TEXT"),
                 "test_threads" => arg.help_heading(LIBTEST).value_name("NUMBER"),
                 "logfile" => arg.help_heading(LIBTEST).value_name("FILE"),

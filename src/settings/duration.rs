@@ -24,7 +24,7 @@ pub enum Problem {
     NoUnit(String),
     #[error("has the unknown unit \"{0}\"")]
     UnknownUnit(String),
-    #[error("counts days, which k6 does not know: write {0} instead")]
+    #[error("counts days (write {0})")]
     Days(String),
     #[error("is negative")]
     Negative,

@@ -102,13 +102,17 @@ impl fmt::Display for Significant {
 }
 
 /// Displays a duration as its largest units: `300ms`, `1.5s`, `5m`, `1h30m`.
-/// [`crate::settings::duration::parse`] reads it back.
+/// [`crate::settings::duration::parse`] reads it back, to four digits of the
+/// seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Pretty(pub Duration);
 
 impl fmt::Display for Pretty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.0;
+        if total.is_zero() {
+            return f.write_str("0s");
+        }
         if total < Duration::from_secs(1) {
             return write!(f, "{}ms", Significant(total.as_secs_f64() * 1000.0));
         }
@@ -124,5 +128,93 @@ impl fmt::Display for Pretty {
             write!(f, "{}s", Significant(seconds))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::settings::duration;
+
+    #[rstest]
+    #[case::zero(0.0, 0.0)]
+    #[case::demo(0.05, 52_428.8)]
+    #[case::one(1.0, 1_048_576.0)]
+    #[case::overflow(f64::MAX, f64::INFINITY)]
+    fn a_megabyte_is_a_mebibyte(#[case] mb: f64, #[case] bytes: f64) {
+        let rate = ByteRate::from_mb_per_second(mb);
+        assert_eq!(rate.bytes_per_second(), bytes);
+        if bytes.is_finite() {
+            assert_eq!(rate.mb_per_second(), mb);
+            assert_eq!(rate, ByteRate::from_bytes_per_second(bytes));
+        }
+    }
+
+    #[rstest]
+    #[case::no_time(Duration::ZERO, 0.0)]
+    #[case::second(Duration::from_secs(1), 2_097_152.0)]
+    #[case::part_of_a_second(Duration::from_millis(500), 1_048_576.0)]
+    #[case::day(Duration::from_secs(86_400), 181_193_932_800.0)]
+    fn bytes_pass_in_a_time(#[case] time: Duration, #[case] bytes: f64) {
+        assert_eq!(ByteRate::from_mb_per_second(2.0).over(time), bytes);
+    }
+
+    #[rstest]
+    #[case::zero(0.0, 0)]
+    #[case::whole(1400.0, 1_400_000)]
+    #[case::fraction(8.333, 8333)]
+    #[case::rounded(0.333_333, 333)]
+    #[case::below_the_grain(0.0004, 0)]
+    #[case::negative(-1.0, 0)]
+    #[case::not_a_number(f64::NAN, 0)]
+    #[case::overflow(f64::MAX, u64::MAX)]
+    fn k6_takes_whole_events_in_a_thousand_seconds(#[case] rate: f64, #[case] expected: u64) {
+        assert_eq!(EventRate::per_second(rate).per_thousand_seconds(), expected);
+    }
+
+    #[test]
+    fn events_happen_in_a_time() {
+        assert_eq!(
+            EventRate::per_second(2.5).over(Duration::from_secs(4)),
+            10.0
+        );
+        assert_eq!(EventRate::per_second(2.5).over(Duration::ZERO), 0.0);
+    }
+
+    #[rstest]
+    #[case::zero(0.0, "0")]
+    #[case::small(0.05, "0.05")]
+    #[case::rounded(1.234_56, "1.235")]
+    #[case::negative(-1.5, "-1.5")]
+    #[case::hundreds(123.46, "123.5")]
+    #[case::thousands(52_428.8, "52429")]
+    #[case::tiny(1e-12, "0")]
+    #[case::huge(1e20, "100000000000000000000")]
+    #[case::not_a_number(f64::NAN, "NaN")]
+    #[case::infinite(f64::INFINITY, "inf")]
+    fn four_digits_are_shown(#[case] value: f64, #[case] expected: &str) {
+        assert_eq!(Significant(value).to_string(), expected);
+    }
+
+    #[test]
+    fn rates_display_with_their_unit() {
+        assert_eq!(ByteRate::from_mb_per_second(5.8).to_string(), "5.8 MB/s");
+        assert_eq!(EventRate::per_second(0.5).to_string(), "0.5/s");
+    }
+
+    #[rstest]
+    #[case::zero(Duration::ZERO, "0s")]
+    #[case::nanosecond(Duration::from_nanos(1), "0.000001ms")]
+    #[case::milliseconds(Duration::from_millis(300), "300ms")]
+    #[case::fraction(Duration::from_millis(1500), "1.5s")]
+    #[case::minutes(Duration::from_secs(300), "5m")]
+    #[case::hours_and_minutes(Duration::from_secs(5400), "1h30m")]
+    #[case::all_units(Duration::from_millis(3_661_500), "1h1m1.5s")]
+    #[case::longest(Duration::from_secs(u64::MAX), "5124095576030431h15s")]
+    fn a_duration_is_shown_and_read_back(#[case] time: Duration, #[case] expected: &str) {
+        assert_eq!(Pretty(time).to_string(), expected);
+        assert_eq!(duration::parse(expected), Ok(time));
     }
 }

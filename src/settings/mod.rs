@@ -2,7 +2,16 @@
 //! once. A flag beats a variable, a variable beats the profile, the profile
 //! beats the default. An empty variable counts as unset.
 
+mod command;
 pub mod duration;
+mod options;
+mod parse;
+mod select;
+mod target;
+
+pub use parse::{Invocation, Malformed, SettingsError};
+pub use select::{SelectError, find, select};
+pub use target::{Target, resolve_target};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,6 +65,48 @@ pub struct Settings {
     /// TEMPO_PERF_SEED: what the corpus and the order of payloads are made from.
     pub seed: u32,
     pub tools: ToolPaths,
+
+    /// What named `profiles`, for messages: the flag or the variable.
+    pub profiles_source: String,
+    /// What named `size`.
+    pub size_source: String,
+}
+
+/// The settings of an invocation that was told nothing; only the cache of
+/// tools, which depends on the user, is left empty.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            profiles: Vec::new(),
+            profiles_dir: "profiles".into(),
+            output: "results".into(),
+            test_type: TestType::Combined,
+            dry_run: false,
+            validate_profiles: false,
+            skip_cleanup: false,
+            check_metrics: false,
+            collect_logs: true,
+            junit: None,
+            target: TargetChoice::Auto,
+            tempo_endpoint: None,
+            tempo_query_endpoint: None,
+            duration: None,
+            size: None,
+            mb_per_second: None,
+            queries_per_second: None,
+            vus_min: None,
+            vus_max: None,
+            trace_profile: None,
+            job_timeout: None,
+            pod_ready_timeout: Duration::from_secs(120),
+            cr_deletion_timeout: Duration::from_secs(120),
+            max_concurrent_queries: 5,
+            seed: 1,
+            tools: ToolPaths::default(),
+            profiles_source: "--profiles".into(),
+            size_source: "--size".into(),
+        }
+    }
 }
 
 /// TEMPO_PERF_{K6,OTELCOL,PROMETHEUS,TEMPO}_BIN and the cache of built tools.

@@ -1,0 +1,309 @@
+//! Every option once: its flag, its variable, its default and what it does.
+//! The command line, the look-up of variables and `--help` are made from this.
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// `--flag`, `--flag=false`; 1, 0, true, false.
+    Switch,
+    /// A value, by the word that stands for it in the help.
+    Value(&'static str),
+    /// A comma-separated list; the flag may be repeated.
+    List(&'static str),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Opt {
+    /// Without the hyphens.
+    pub flag: &'static str,
+    pub variable: &'static str,
+    pub takes: Takes,
+    /// As the help shows it; empty when the profile or the plan decides.
+    pub default: &'static str,
+    pub heading: &'static str,
+    pub help: &'static str,
+}
+
+const CASES: &str = "Cases";
+const LOAD: &str = "Load (in place of the profile's values)";
+const PLACE: &str = "Where the load goes";
+const RESULTS: &str = "Results";
+const LIMITS: &str = "Limits";
+const TOOLS: &str = "Tools";
+
+use Takes::{List, Switch, Value};
+
+pub const PROFILES: Opt = Opt {
+    flag: "profiles",
+    variable: "TEMPO_PERF_PROFILES",
+    takes: List("NAMES"),
+    default: "all",
+    heading: CASES,
+    help: "Profiles to run, separated by commas",
+};
+pub const PROFILES_DIR: Opt = Opt {
+    flag: "profiles-dir",
+    variable: "TEMPO_PERF_PROFILES_DIR",
+    takes: Value("DIR"),
+    default: "profiles",
+    heading: CASES,
+    help: "Directory of the profiles, one YAML file each",
+};
+pub const TEST_TYPE: Opt = Opt {
+    flag: "test-type",
+    variable: "TEMPO_PERF_TEST_TYPE",
+    takes: Value("TYPE"),
+    default: "combined",
+    heading: CASES,
+    help: "Load to run: ingestion, query, or combined (both side by side)",
+};
+pub const DRY_RUN: Opt = Opt {
+    flag: "dry-run",
+    variable: "TEMPO_PERF_DRY_RUN",
+    takes: Switch,
+    default: "false",
+    heading: CASES,
+    help: "Print the plan of each case, every number resolved, and run nothing",
+};
+pub const VALIDATE_PROFILES: Opt = Opt {
+    flag: "validate-profiles",
+    variable: "TEMPO_PERF_VALIDATE_PROFILES",
+    takes: Switch,
+    default: "false",
+    heading: CASES,
+    help: "Check all profiles, print every mistake with its line, and run nothing",
+};
+pub const DURATION: Opt = Opt {
+    flag: "duration",
+    variable: "DURATION",
+    takes: Value("TIME"),
+    default: "the profile's, else 5m",
+    heading: LOAD,
+    help: "Length of the load, for example 30s, 10m or 1h30m",
+};
+pub const SIZE: Opt = Opt {
+    flag: "size",
+    variable: "SIZE",
+    takes: Value("PROFILE"),
+    default: "",
+    heading: LOAD,
+    help: "Take the k6 section of this profile in place of the case's own",
+};
+pub const MB_PER_SECOND: Opt = Opt {
+    flag: "mb-per-second",
+    variable: "MB_PER_SECOND",
+    takes: Value("NUMBER"),
+    default: "",
+    heading: LOAD,
+    help: "Rate of ingestion in MB/s (1 MB is 1,048,576 bytes)",
+};
+pub const QUERIES_PER_SECOND: Opt = Opt {
+    flag: "queries-per-second",
+    variable: "QUERIES_PER_SECOND",
+    takes: Value("NUMBER"),
+    default: "",
+    heading: LOAD,
+    help: "Rate of queries, all kinds together",
+};
+pub const VUS_MIN: Opt = Opt {
+    flag: "vus-min",
+    variable: "VUS_MIN",
+    takes: Value("NUMBER"),
+    default: "",
+    heading: LOAD,
+    help: "Virtual users that each k6 run starts with",
+};
+pub const VUS_MAX: Opt = Opt {
+    flag: "vus-max",
+    variable: "VUS_MAX",
+    takes: Value("NUMBER"),
+    default: "",
+    heading: LOAD,
+    help: "Virtual users that each k6 run may grow to",
+};
+pub const TRACE_PROFILE: Opt = Opt {
+    flag: "trace-profile",
+    variable: "TRACE_PROFILE",
+    takes: Value("SIZE"),
+    default: "",
+    heading: LOAD,
+    help: "Spans of a trace: small (8-15), medium (25-40), large (50-80) or xlarge (100-150)",
+};
+pub const SEED: Opt = Opt {
+    flag: "seed",
+    variable: "TEMPO_PERF_SEED",
+    takes: Value("NUMBER"),
+    default: "1",
+    heading: LOAD,
+    help: "What the traces and their order are made from; the same seed sends the same load",
+};
+pub const TARGET: Opt = Opt {
+    flag: "target",
+    variable: "TEMPO_PERF_TARGET",
+    takes: Value("TARGET"),
+    default: "auto",
+    heading: PLACE,
+    help: "local (all on this machine), kubernetes, endpoint (a Tempo that exists), or auto: \
+           endpoint when one is given, kubernetes when KUBECONFIG is set or inside a cluster, else local",
+};
+pub const TEMPO_ENDPOINT: Opt = Opt {
+    flag: "tempo-endpoint",
+    variable: "TEMPO_ENDPOINT",
+    takes: Value("URL"),
+    default: "",
+    heading: PLACE,
+    help: "OTLP/HTTP receiver of a Tempo that exists, for example http://tempo:4318",
+};
+pub const TEMPO_QUERY_ENDPOINT: Opt = Opt {
+    flag: "tempo-query-endpoint",
+    variable: "TEMPO_QUERY_ENDPOINT",
+    takes: Value("URL"),
+    default: "",
+    heading: PLACE,
+    help: "HTTP API of a Tempo that exists, for example http://tempo:3200",
+};
+pub const OUTPUT: Opt = Opt {
+    flag: "output",
+    variable: "TEMPO_PERF_OUTPUT",
+    takes: Value("DIR"),
+    default: "results",
+    heading: RESULTS,
+    help: "Directory for logs, metrics and reports",
+};
+pub const JUNIT: Opt = Opt {
+    flag: "junit",
+    variable: "TEMPO_PERF_JUNIT",
+    takes: Value("FILE"),
+    default: "",
+    heading: RESULTS,
+    help: "Also write one JUnit file over all cases of the invocation",
+};
+pub const COLLECT_LOGS: Opt = Opt {
+    flag: "collect-logs",
+    variable: "TEMPO_PERF_COLLECT_LOGS",
+    takes: Switch,
+    default: "true",
+    heading: RESULTS,
+    help: "Keep the logs of Tempo, the collector and the other components",
+};
+pub const CHECK_METRICS: Opt = Opt {
+    flag: "check-metrics",
+    variable: "TEMPO_PERF_CHECK_METRICS",
+    takes: Switch,
+    default: "false",
+    heading: RESULTS,
+    help: "Report which metric queries had data and which had none",
+};
+pub const SKIP_CLEANUP: Opt = Opt {
+    flag: "skip-cleanup",
+    variable: "TEMPO_PERF_SKIP_CLEANUP",
+    takes: Switch,
+    default: "false",
+    heading: RESULTS,
+    help: "Leave everything running after the case, and print how to reach and stop it",
+};
+pub const JOB_TIMEOUT: Opt = Opt {
+    flag: "job-timeout",
+    variable: "TEMPO_PERF_JOB_TIMEOUT",
+    takes: Value("TIME"),
+    default: "30m, or warm-up + duration + 10m if that is longer",
+    heading: LIMITS,
+    help: "How long a k6 run may take",
+};
+pub const POD_READY_TIMEOUT: Opt = Opt {
+    flag: "pod-ready-timeout",
+    variable: "TEMPO_PERF_POD_READY_TIMEOUT",
+    takes: Value("TIME"),
+    default: "120s",
+    heading: LIMITS,
+    help: "How long a pod, or a process on this machine, may take to be ready",
+};
+pub const CR_DELETION_TIMEOUT: Opt = Opt {
+    flag: "cr-deletion-timeout",
+    variable: "TEMPO_PERF_CR_DELETION_TIMEOUT",
+    takes: Value("TIME"),
+    default: "120s",
+    heading: LIMITS,
+    help: "How long custom resources may take to go away",
+};
+pub const MAX_CONCURRENT_QUERIES: Opt = Opt {
+    flag: "max-concurrent-queries",
+    variable: "TEMPO_PERF_MAX_CONCURRENT_QUERIES",
+    takes: Value("NUMBER"),
+    default: "5",
+    heading: LIMITS,
+    help: "Prometheus queries at the same time",
+};
+pub const K6_BIN: Opt = Opt {
+    flag: "k6-bin",
+    variable: "TEMPO_PERF_K6_BIN",
+    takes: Value("FILE"),
+    default: "",
+    heading: TOOLS,
+    help: "k6 to use; built or found on PATH when absent, as are the collector and Prometheus",
+};
+pub const OTELCOL_BIN: Opt = Opt {
+    flag: "otelcol-bin",
+    variable: "TEMPO_PERF_OTELCOL_BIN",
+    takes: Value("FILE"),
+    default: "",
+    heading: TOOLS,
+    help: "OpenTelemetry Collector to use",
+};
+pub const PROMETHEUS_BIN: Opt = Opt {
+    flag: "prometheus-bin",
+    variable: "TEMPO_PERF_PROMETHEUS_BIN",
+    takes: Value("FILE"),
+    default: "",
+    heading: TOOLS,
+    help: "Prometheus to use",
+};
+pub const TEMPO_BIN: Opt = Opt {
+    flag: "tempo-bin",
+    variable: "TEMPO_PERF_TEMPO_BIN",
+    takes: Value("FILE"),
+    default: "tempo on PATH, else the built-in trace store",
+    heading: TOOLS,
+    help: "Tempo to run for the local target",
+};
+pub const TOOLS_DIR: Opt = Opt {
+    flag: "tools-dir",
+    variable: "TEMPO_PERF_TOOLS_DIR",
+    takes: Value("DIR"),
+    default: "~/.cache/tempo-perf/tools",
+    heading: TOOLS,
+    help: "Where built tools are kept",
+};
+
+pub const ALL: [&Opt; 30] = [
+    &PROFILES,
+    &PROFILES_DIR,
+    &TEST_TYPE,
+    &DRY_RUN,
+    &VALIDATE_PROFILES,
+    &DURATION,
+    &SIZE,
+    &MB_PER_SECOND,
+    &QUERIES_PER_SECOND,
+    &VUS_MIN,
+    &VUS_MAX,
+    &TRACE_PROFILE,
+    &SEED,
+    &TARGET,
+    &TEMPO_ENDPOINT,
+    &TEMPO_QUERY_ENDPOINT,
+    &OUTPUT,
+    &JUNIT,
+    &COLLECT_LOGS,
+    &CHECK_METRICS,
+    &SKIP_CLEANUP,
+    &JOB_TIMEOUT,
+    &POD_READY_TIMEOUT,
+    &CR_DELETION_TIMEOUT,
+    &MAX_CONCURRENT_QUERIES,
+    &K6_BIN,
+    &OTELCOL_BIN,
+    &PROMETHEUS_BIN,
+    &TEMPO_BIN,
+    &TOOLS_DIR,
+];

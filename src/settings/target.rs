@@ -1,0 +1,112 @@
+//! Where the load goes when `--target` leaves it open.
+
+use std::ffi::OsStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Settings, TargetChoice};
+
+/// Where the load goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    Local,
+    Kubernetes,
+    Endpoint,
+}
+
+/// Resolves `--target`, and gives a line to print when there is something that
+/// the user may not expect. `default_kubeconfig_context` is the current context
+/// of the kubeconfig in the home directory: it is mentioned, and never used, as
+/// no cluster must be loaded because a file happens to lie there.
+pub fn resolve_target(
+    settings: &Settings,
+    kubeconfig_env: Option<&OsStr>,
+    in_cluster: bool,
+    default_kubeconfig_context: Option<String>,
+) -> (Target, Option<String>) {
+    let endpoint = settings.tempo_endpoint.is_some() || settings.tempo_query_endpoint.is_some();
+    let ignored = |target: &str| {
+        endpoint.then(|| {
+            format!("TEMPO_ENDPOINT and TEMPO_QUERY_ENDPOINT are not used with --target {target}")
+        })
+    };
+    match settings.target {
+        TargetChoice::Local => (Target::Local, ignored("local")),
+        TargetChoice::Kubernetes => (Target::Kubernetes, ignored("kubernetes")),
+        TargetChoice::Endpoint => (Target::Endpoint, None),
+        TargetChoice::Auto if endpoint => (Target::Endpoint, None),
+        TargetChoice::Auto if in_cluster || kubeconfig_env.is_some_and(|path| !path.is_empty()) => {
+            (Target::Kubernetes, None)
+        }
+        TargetChoice::Auto => {
+            let mention = |context| {
+                format!("kubeconfig has context {context}; to run there: --target kubernetes")
+            };
+            (Target::Local, default_kubeconfig_context.map(mention))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::nothing(TargetChoice::Auto, false, None, false, None, Target::Local)]
+    #[case::endpoint_first(TargetChoice::Auto, true, Some("/k"), true, None, Target::Endpoint)]
+    #[case::kubeconfig(TargetChoice::Auto, false, Some("/k"), false, None, Target::Kubernetes)]
+    #[case::empty_kubeconfig(TargetChoice::Auto, false, Some(""), false, None, Target::Local)]
+    #[case::in_cluster(TargetChoice::Auto, false, None, true, None, Target::Kubernetes)]
+    #[case::file_in_the_home_directory(
+        TargetChoice::Auto,
+        false,
+        None,
+        false,
+        Some("prod"),
+        Target::Local
+    )]
+    #[case::local_said(
+        TargetChoice::Local,
+        true,
+        Some("/k"),
+        true,
+        Some("prod"),
+        Target::Local
+    )]
+    #[case::kubernetes_said(TargetChoice::Kubernetes, true, None, false, None, Target::Kubernetes)]
+    #[case::endpoint_said(TargetChoice::Endpoint, true, Some("/k"), true, None, Target::Endpoint)]
+    fn a_target_is_resolved(
+        #[case] target: TargetChoice,
+        #[case] endpoint: bool,
+        #[case] kubeconfig: Option<&str>,
+        #[case] in_cluster: bool,
+        #[case] context: Option<&str>,
+        #[case] expected: Target,
+    ) {
+        let settings = Settings {
+            target,
+            tempo_endpoint: endpoint.then(|| "http://tempo:4318".parse().unwrap()),
+            ..Settings::default()
+        };
+        let (resolved, line) = resolve_target(
+            &settings,
+            kubeconfig.map(OsStr::new),
+            in_cluster,
+            context.map(str::to_owned),
+        );
+        assert_eq!(resolved, expected);
+        let line = line.unwrap_or_default();
+        match (target, endpoint, context) {
+            (TargetChoice::Auto, _, Some(_)) => assert_eq!(
+                line,
+                "kubeconfig has context prod; to run there: --target kubernetes"
+            ),
+            (TargetChoice::Local | TargetChoice::Kubernetes, true, _) => {
+                assert!(line.contains("are not used with --target "), "{line}");
+            }
+            _ => assert_eq!(line, ""),
+        }
+    }
+}

@@ -16,10 +16,12 @@ enum Command {
     /// Ends what a killed run left behind; started by the runs themselves
     #[command(hide = true)]
     Watch,
+    Tools(tempo_perf::tools::ToolsArgs),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Tools(args) => args.run(),
         Command::Watch => match tempo_perf::process::watch(std::io::stdin()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -435,6 +435,24 @@ async fn a_bad_variable_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
+async fn a_chosen_prometheus_without_a_version_is_asked_for_its_flags() {
+    let machine = Machine::new();
+    for (help, expected) in [
+        ("--[no-]web.enable-remote-write-receiver", Some("unknown")),
+        ("--web.enable-lifecycle", None),
+    ] {
+        let script = format!(
+            "#!/bin/sh\n[ $1 = --version ] && echo 'prometheus, version  (branch: )' || echo '{help}'\n"
+        );
+        let path = machine.write_program("mine", &script);
+        let toolbox = machine.toolbox_with(|paths| paths.prometheus = Some(path));
+        let found = toolbox.resolve(Tool::Prometheus).await;
+        let version = found.as_ref().ok().map(|tool| tool.version.as_str());
+        assert_eq!(version, expected, "{found:?}");
+    }
+}
+
+#[tokio::test]
 async fn tempo_is_taken_from_path_if_it_is_grafanas() {
     let machine = Machine::new();
     assert_eq!(machine.toolbox().find_tempo().await.unwrap(), None);

@@ -125,8 +125,7 @@ fn table(tools: &[ToolStatus], tempo: Option<&Tempo>) -> String {
     let mut rows = vec![["TOOL", "VERSION", "ORIGIN", "PATH"].map(str::to_owned)];
     let mut notes = Vec::new();
     for status in tools {
-        let passed_over: &[PassedOver];
-        match status {
+        let passed_over: &[PassedOver] = match status {
             ToolStatus::Ready(found) => {
                 let ResolvedTool {
                     tool,
@@ -141,12 +140,12 @@ fn table(tools: &[ToolStatus], tempo: Option<&Tempo>) -> String {
                     origin.to_string(),
                     path.display().to_string(),
                 ]);
-                passed_over = &found.passed_over;
+                &found.passed_over
             }
             ToolStatus::ToBuild {
                 tool,
                 version,
-                passed_over: passed,
+                passed_over,
             } => {
                 rows.push([
                     tool.name().to_owned(),
@@ -154,9 +153,9 @@ fn table(tools: &[ToolStatus], tempo: Option<&Tempo>) -> String {
                     "to build".to_owned(),
                     "-".to_owned(),
                 ]);
-                passed_over = passed;
+                passed_over
             }
-        }
+        };
         notes.extend(passed_over.iter().map(|passed| passed.reason.clone()));
     }
     rows.push(match tempo {

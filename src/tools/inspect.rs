@@ -141,9 +141,10 @@ pub(super) async fn inspect(
         }
         // A version of 3 or later has it; without one we look.
         Tool::Prometheus if version.is_none() => {
-            let flag = "--web.enable-remote-write-receiver";
+            // Shown as --[no-]web.… by later ones.
+            let flag = "web.enable-remote-write-receiver";
             if !ask(path, &["--help"]).await?.contains(flag) {
-                return Err(lacks(flag));
+                return Err(lacks(&format!("--{flag}")));
             }
         }
         Tool::Prometheus => {}

@@ -1,1 +1,25 @@
-//! (to come)
+//! Child processes and the promise that none of them outlives us.
+//!
+//! A child is ended by, in this order: its [`Child`] (stop, else drop), the
+//! kernel when we die (PR_SET_PDEATHSIG, Linux), and a watcher process that sees
+//! our end of a pipe close. The last also finds grandchildren and work directories.
+
+mod child;
+mod keeper;
+mod limits;
+mod ports;
+mod probe;
+mod procfs;
+mod signals;
+mod spec;
+mod supervisor;
+mod watcher;
+
+pub use child::{Child, Exit, How, StopError, Stopped, Usage};
+pub use limits::raise_open_files_limit;
+pub use ports::{free_ports, is_address_in_use};
+pub use probe::{NotReady, until_ready};
+pub use signals::{Interrupt, Signal};
+pub use spec::ChildSpec;
+pub use supervisor::{SpawnError, Supervisor, WorkDir, WorkDirError};
+pub use watcher::watch;

@@ -1,0 +1,225 @@
+//! `tempo-perf tools`: builds what is missing and shows all.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::process::{Interrupt, Supervisor};
+use crate::settings::ToolPaths;
+
+use super::resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox, cache_dir, chain};
+use super::{PassedOver, Progress, Tool};
+
+/// Builds the pinned tools that are missing, and shows where each one is
+#[derive(Debug, Args)]
+pub struct ToolsArgs {
+    /// Only show; exit code 1 if a tool would have to be built
+    #[arg(long, visible_alias = "list")]
+    check: bool,
+
+    /// A k6 binary
+    #[arg(long, env = "TEMPO_PERF_K6_BIN", value_name = "PATH")]
+    k6_bin: Option<OsString>,
+    /// An OpenTelemetry Collector binary
+    #[arg(long, env = "TEMPO_PERF_OTELCOL_BIN", value_name = "PATH")]
+    otelcol_bin: Option<OsString>,
+    /// A Prometheus binary
+    #[arg(long, env = "TEMPO_PERF_PROMETHEUS_BIN", value_name = "PATH")]
+    prometheus_bin: Option<OsString>,
+    /// A Grafana Tempo binary
+    #[arg(long, env = "TEMPO_PERF_TEMPO_BIN", value_name = "PATH")]
+    tempo_bin: Option<OsString>,
+    /// Where built tools are kept [default: tempo-perf/tools in the user's cache]
+    #[arg(long, env = "TEMPO_PERF_TOOLS_DIR", value_name = "DIR")]
+    tools_dir: Option<OsString>,
+}
+
+impl ToolsArgs {
+    /// Runs the command; the exit code is 130 or 143 after a signal.
+    pub fn run(self) -> ExitCode {
+        match self.try_run() {
+            Ok(code) => code,
+            Err(Failure::Tool(error)) => {
+                eprintln!("error: {}", chain(&error));
+                match error.signal() {
+                    Some(signal) => ExitCode::from(signal.exit_code()),
+                    None => ExitCode::FAILURE,
+                }
+            }
+            Err(Failure::Other(text)) => {
+                eprintln!("error: {text}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn try_run(self) -> Result<ExitCode, Failure> {
+        let check = self.check;
+        let other = |what: &str, error: &dyn std::error::Error| {
+            Failure::Other(format!("cannot {what}: {}", chain(error)))
+        };
+        let interrupt = Interrupt::install().map_err(|error| other("handle signals", &error))?;
+        let program = std::env::current_exe()
+            .map_err(|error| other("find the path of tempo-perf", &error))?;
+        let toolbox = Toolbox::new(
+            self.tool_paths()?,
+            Supervisor::new(program, false),
+            interrupt,
+            Progress::stderr(),
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| other("start a runtime", &error))?;
+        runtime.block_on(async {
+            let tools = if check {
+                toolbox.look_all(&Tool::ALL).await?
+            } else {
+                let resolved = toolbox.resolve_all(&Tool::ALL).await?;
+                resolved.into_iter().map(ToolStatus::Ready).collect()
+            };
+            let tempo = toolbox.find_tempo().await?;
+            print!("{}", table(&tools, tempo.as_ref()));
+            let all_there = tools
+                .iter()
+                .all(|status| matches!(status, ToolStatus::Ready(_)));
+            Ok(ExitCode::from(u8::from(!all_there)))
+        })
+    }
+
+    fn tool_paths(self) -> Result<ToolPaths, Failure> {
+        // An empty variable counts as unset.
+        let path =
+            |value: Option<OsString>| value.filter(|value| !value.is_empty()).map(PathBuf::from);
+        let tools_dir = self.tools_dir;
+        let cache = cache_dir(|name| match name {
+            "TEMPO_PERF_TOOLS_DIR" => tools_dir.clone(),
+            _ => std::env::var_os(name),
+        });
+        Ok(ToolPaths {
+            k6: path(self.k6_bin),
+            otelcol: path(self.otelcol_bin),
+            prometheus: path(self.prometheus_bin),
+            tempo: path(self.tempo_bin),
+            cache: cache.ok_or_else(|| {
+                Failure::Other("no place for built tools: set TEMPO_PERF_TOOLS_DIR or HOME".into())
+            })?,
+        })
+    }
+}
+
+enum Failure {
+    Tool(ToolError),
+    Other(String),
+}
+
+impl From<ToolError> for Failure {
+    fn from(error: ToolError) -> Self {
+        Failure::Tool(error)
+    }
+}
+
+fn table(tools: &[ToolStatus], tempo: Option<&Tempo>) -> String {
+    let mut rows = vec![["TOOL", "VERSION", "ORIGIN", "PATH"].map(str::to_owned)];
+    let mut notes = Vec::new();
+    for status in tools {
+        let passed_over: &[PassedOver] = match status {
+            ToolStatus::Ready(found) => {
+                let ResolvedTool {
+                    tool,
+                    path,
+                    version,
+                    origin,
+                    ..
+                } = found;
+                rows.push([
+                    tool.name().to_owned(),
+                    version.clone(),
+                    origin.to_string(),
+                    path.display().to_string(),
+                ]);
+                &found.passed_over
+            }
+            ToolStatus::ToBuild {
+                tool,
+                version,
+                passed_over,
+            } => {
+                rows.push([
+                    tool.name().to_owned(),
+                    version.to_string(),
+                    "to build".to_owned(),
+                    "-".to_owned(),
+                ]);
+                passed_over
+            }
+        };
+        notes.extend(passed_over.iter().map(|passed| passed.reason.clone()));
+    }
+    rows.push(match tempo {
+        Some(tempo) => [
+            "tempo".to_owned(),
+            tempo
+                .version
+                .map_or_else(|| "unknown".to_owned(), |version| version.to_string()),
+            tempo.origin.to_string(),
+            tempo.path.display().to_string(),
+        ],
+        None => [
+            "tempo",
+            "-",
+            "none",
+            "- (runs use the built-in trace store)",
+        ]
+        .map(str::to_owned),
+    });
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2)];
+    let mut text = String::new();
+    for [tool, version, origin, path] in &rows {
+        text.push_str(&format!(
+            "{tool:0$}  {version:1$}  {origin:2$}  {path}\n",
+            widths[0], widths[1], widths[2]
+        ));
+    }
+    for note in notes {
+        text.push_str(&format!("not used: {note}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::{Origin, Version};
+
+    #[test]
+    fn the_table_shows_each_tool_and_what_was_passed_over() {
+        let tools = [
+            ToolStatus::Ready(ResolvedTool {
+                tool: Tool::K6,
+                path: "/cache/k6-1.8.1-0123456789ab/k6".into(),
+                version: "1.8.1".to_owned(),
+                origin: Origin::Cache,
+                passed_over: Vec::new(),
+            }),
+            ToolStatus::ToBuild {
+                tool: Tool::Otelcol,
+                version: Version::new(0, 160, 0),
+                passed_over: vec![PassedOver {
+                    path: "/usr/bin/otelcol".into(),
+                    reason: "/usr/bin/otelcol has no otlp exporter".to_owned(),
+                }],
+            },
+        ];
+        insta::assert_snapshot!(table(&tools, None), @"
+        TOOL     VERSION  ORIGIN    PATH
+        k6       1.8.1    cache     /cache/k6-1.8.1-0123456789ab/k6
+        otelcol  0.160.0  to build  -
+        tempo    -        none      - (runs use the built-in trace store)
+        not used: /usr/bin/otelcol has no otlp exporter
+        ");
+    }
+}

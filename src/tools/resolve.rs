@@ -1,0 +1,314 @@
+//! Finding each tool, in the order variable, cache, PATH, build.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::process::{Interrupt, Supervisor};
+use crate::settings::ToolPaths;
+
+use super::build::{self, BuildError, Builder};
+use super::inspect::{self, InspectError, Trust, Version};
+use super::pin::Pin;
+use super::{Origin, PassedOver, Progress, Tool};
+
+const TEMPO_VARIABLE: &str = "TEMPO_PERF_TEMPO_BIN";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    #[error("{variable} does not name a binary that can be used")]
+    Variable {
+        variable: &'static str,
+        #[source]
+        source: InspectError,
+    },
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+impl ToolError {
+    /// The signal that ended the search, if one did.
+    pub fn signal(&self) -> Option<crate::process::Signal> {
+        match self {
+            ToolError::Build(BuildError::Interrupted { signal, .. }) => Some(*signal),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedTool {
+    pub tool: Tool,
+    pub path: PathBuf,
+    /// As the binary states it, or "unknown".
+    pub version: String,
+    pub origin: Origin,
+    /// What lay on PATH and did not do.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A tool as it is, without building anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolStatus {
+    Ready(ResolvedTool),
+    ToBuild {
+        tool: Tool,
+        version: Version,
+        passed_over: Vec<PassedOver>,
+    },
+}
+
+/// A Tempo on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tempo {
+    pub path: PathBuf,
+    /// Unknown if it was built without one.
+    pub version: Option<Version>,
+    pub origin: Origin,
+}
+
+impl Tempo {
+    pub fn major(&self) -> Option<u64> {
+        self.version.map(|version| version.major)
+    }
+}
+
+/// Finds and builds tools.
+pub struct Toolbox {
+    paths: ToolPaths,
+    search_path: OsString,
+    supervisor: Supervisor,
+    interrupt: Interrupt,
+    progress: Progress,
+}
+
+impl Toolbox {
+    pub fn new(
+        paths: ToolPaths,
+        supervisor: Supervisor,
+        interrupt: Interrupt,
+        progress: Progress,
+    ) -> Self {
+        Toolbox {
+            paths,
+            search_path: std::env::var_os("PATH").unwrap_or_default(),
+            supervisor,
+            interrupt,
+            progress,
+        }
+    }
+
+    /// Searches other directories than those of PATH.
+    pub fn search_path(mut self, search_path: impl Into<OsString>) -> Self {
+        self.search_path = search_path.into();
+        self
+    }
+
+    /// The tool, built if it is nowhere.
+    pub async fn resolve(&self, tool: Tool) -> Result<ResolvedTool, ToolError> {
+        match self.look(tool).await? {
+            ToolStatus::Ready(found) => Ok(found),
+            ToolStatus::ToBuild { passed_over, .. } => self.build(tool, passed_over).await,
+        }
+    }
+
+    /// All of them, in the order given. They are looked for at once and built one
+    /// after another: a Go build uses all cores, and the three share packages.
+    pub async fn resolve_all(&self, tools: &[Tool]) -> Result<Vec<ResolvedTool>, ToolError> {
+        let statuses = self.look_all(tools).await?;
+        let mut resolved = Vec::with_capacity(tools.len());
+        for status in statuses {
+            resolved.push(match status {
+                ToolStatus::Ready(found) => found,
+                ToolStatus::ToBuild {
+                    tool, passed_over, ..
+                } => self.build(tool, passed_over).await?,
+            });
+        }
+        Ok(resolved)
+    }
+
+    pub async fn look_all(&self, tools: &[Tool]) -> Result<Vec<ToolStatus>, ToolError> {
+        futures::future::try_join_all(tools.iter().map(|tool| self.look(*tool))).await
+    }
+
+    /// Where the tool is, without building it.
+    pub async fn look(&self, tool: Tool) -> Result<ToolStatus, ToolError> {
+        if let Some(path) = self.setting(tool) {
+            let version = inspect::inspect(tool, path, Trust::Chosen)
+                .await
+                .map_err(|source| ToolError::Variable {
+                    variable: tool.variable(),
+                    source,
+                })?;
+            return Ok(ready(
+                tool,
+                path.to_owned(),
+                version,
+                Origin::Variable,
+                Vec::new(),
+            ));
+        }
+        let pin = Pin::of(tool);
+        let cached = build::cached(&self.paths.cache, &pin);
+        // Asked for its version when it was built; not again in every run.
+        if inspect::is_executable(&cached) {
+            let version = Some(pin.version());
+            return Ok(ready(tool, cached, version, Origin::Cache, Vec::new()));
+        }
+        let mut passed_over = Vec::new();
+        for name in tool.names_on_path() {
+            for path in build::on_path(&self.search_path, name) {
+                match inspect::inspect(tool, &path, Trust::Found).await {
+                    Ok(version) => {
+                        return Ok(ready(tool, path, version, Origin::Path, passed_over));
+                    }
+                    Err(error) => passed_over.push(PassedOver {
+                        path,
+                        reason: chain(&error),
+                    }),
+                }
+            }
+        }
+        Ok(ToolStatus::ToBuild {
+            tool,
+            version: pin.version(),
+            passed_over,
+        })
+    }
+
+    async fn build(
+        &self,
+        tool: Tool,
+        passed_over: Vec<PassedOver>,
+    ) -> Result<ResolvedTool, ToolError> {
+        for passed in &passed_over {
+            self.progress.line(&format!("not used: {}", passed.reason));
+        }
+        let pin = Pin::of(tool);
+        let builder = Builder {
+            cache: &self.paths.cache,
+            search_path: &self.search_path,
+            supervisor: &self.supervisor,
+            interrupt: &self.interrupt,
+            progress: &self.progress,
+        };
+        let (path, origin) = builder.build(&pin).await?;
+        Ok(ResolvedTool {
+            tool,
+            path: absolute(path),
+            version: pin.version().to_string(),
+            origin,
+            passed_over,
+        })
+    }
+
+    /// TEMPO_PERF_TEMPO_BIN, else a Grafana Tempo on PATH, else none.
+    pub async fn find_tempo(&self) -> Result<Option<Tempo>, ToolError> {
+        if let Some(path) = &self.paths.tempo {
+            let version =
+                inspect::inspect_tempo(path)
+                    .await
+                    .map_err(|source| ToolError::Variable {
+                        variable: TEMPO_VARIABLE,
+                        source,
+                    })?;
+            return Ok(Some(Tempo {
+                path: absolute(path.clone()),
+                version,
+                origin: Origin::Variable,
+            }));
+        }
+        for path in build::on_path(&self.search_path, "tempo") {
+            match inspect::inspect_tempo(&path).await {
+                Ok(version) => {
+                    return Ok(Some(Tempo {
+                        path,
+                        version,
+                        origin: Origin::Path,
+                    }));
+                }
+                Err(error) => self.progress.line(&format!("not used: {}", chain(&error))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn setting(&self, tool: Tool) -> Option<&Path> {
+        match tool {
+            Tool::K6 => self.paths.k6.as_deref(),
+            Tool::Otelcol => self.paths.otelcol.as_deref(),
+            Tool::Prometheus => self.paths.prometheus.as_deref(),
+        }
+    }
+}
+
+/// The directory of built tools: TEMPO_PERF_TOOLS_DIR, else one in the user's
+/// cache. None if there is no home either.
+pub fn cache_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = |name| {
+        variable(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let below = |base: PathBuf| base.join("tempo-perf").join("tools");
+    path("TEMPO_PERF_TOOLS_DIR")
+        // The specification of XDG tells to ignore relative paths.
+        .or_else(|| {
+            path("XDG_CACHE_HOME")
+                .filter(|base| base.is_absolute())
+                .map(below)
+        })
+        .or_else(|| path("HOME").map(|home| below(home.join(".cache"))))
+        .map(absolute)
+}
+
+fn ready(
+    tool: Tool,
+    path: PathBuf,
+    version: Option<Version>,
+    origin: Origin,
+    passed_over: Vec<PassedOver>,
+) -> ToolStatus {
+    ToolStatus::Ready(ResolvedTool {
+        tool,
+        path: absolute(path),
+        version: version.map_or_else(|| "unknown".to_owned(), |version| version.to_string()),
+        origin,
+        passed_over,
+    })
+}
+
+/// A child may have another working directory than we.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// The error with its causes, each once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case::variable(&[("TEMPO_PERF_TOOLS_DIR", "/t"), ("HOME", "/h")], Some("/t"))]
+    #[case::empty_is_unset(&[("TEMPO_PERF_TOOLS_DIR", ""), ("HOME", "/h")], Some("/h/.cache/tempo-perf/tools"))]
+    #[case::xdg(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/x/tempo-perf/tools"))]
+    #[case::relative_xdg(&[("XDG_CACHE_HOME", "x"), ("HOME", "/h")], Some("/h/.cache/tempo-perf/tools"))]
+    #[case::homeless(&[], None)]
+    fn the_cache(#[case] variables: &[(&str, &str)], #[case] expected: Option<&str>) {
+        let lookup = |name: &str| {
+            let (_, value) = variables.iter().find(|(key, _)| *key == name)?;
+            Some(OsString::from(value))
+        };
+        assert_eq!(cache_dir(lookup), expected.map(PathBuf::from));
+    }
+}

@@ -1,0 +1,286 @@
+//! What a run leaves behind to judge it by, gathered as it comes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::environment::{Environment, K6Finished, chain};
+use crate::k6::exit::Exit;
+use crate::k6::log::{self, K6Log};
+use crate::k6::summary::Summary;
+use crate::metrics::exposition::{CounterSnapshot, delta};
+use crate::metrics::{self, Catalogue, Variables};
+use crate::plan::Plan;
+use crate::plan::checks::{Measure, Role};
+use crate::profile::variables;
+use crate::report::{K6Run as Log, OutputDir, ReportError, Window};
+use crate::settings::TestType;
+use crate::verdict::judge::{
+    Observations, Pushed, ReadBackFound, RunObserved, TempoCounted, cores, judge,
+};
+use crate::verdict::{Check, k6_values};
+
+/// Lines of a k6 log shown when it ended badly.
+const LOG_TAIL_LINES: usize = 8;
+
+use super::Stopped;
+
+/// A k6 run that ended, and what it said.
+#[derive(Debug, Clone)]
+pub(super) struct FinishedRun {
+    pub started: Instant,
+    pub k6: K6Finished,
+    pub log: K6Log,
+    /// The typed summary; or why there is none.
+    pub summary: Result<Summary, String>,
+}
+
+impl FinishedRun {
+    pub fn read(started: Instant, k6: K6Finished, log_path: &Path) -> Self {
+        let (text, log) = match std::fs::read_to_string(log_path) {
+            Ok(text) => {
+                let log = log::parse(&text);
+                (text, log)
+            }
+            Err(err) => (format!("cannot read {}: {err}", log_path.display()), K6Log::default()),
+        };
+        let summary = read_summary(&k6, &text);
+        Self { started, k6, log, summary }
+    }
+
+    /// For runs that nothing is judged by, such as the seeding.
+    pub fn must_have_ended_well(&self, name: &str) -> Result<(), Stopped> {
+        match &self.summary {
+            Ok(_) => Ok(()),
+            Err(why) => Err(Stopped::Failed(format!("{name}: {why}"))),
+        }
+    }
+
+    fn interrupted_iterations(&self) -> Result<u64, String> {
+        match (self.log.iterations, &self.summary) {
+            (Some(count), _) => Ok(count.interrupted),
+            (None, Err(why)) => Err(why.clone()),
+            (None, Ok(_)) => Err("k6's log has no line that counts iterations".into()),
+        }
+    }
+}
+
+/// The summary counts first and the exit code second: 99 is a crossed
+/// threshold, which the checks judge; any other failure leaves no numbers.
+fn read_summary(k6: &K6Finished, log: &str) -> Result<Summary, String> {
+    let tail = || {
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        let from = lines.len().saturating_sub(LOG_TAIL_LINES);
+        lines[from..].join("\n")
+    };
+    if let Some(what) = &k6.ended_by {
+        return Err(format!("k6 was ended by {what}; its last lines:\n{}", tail()));
+    }
+    if let Some(Exit::Broken { code, why }) = k6.exit_code.map(Exit::from_code) {
+        return Err(format!("k6 ended with exit code {code} ({why}); its last lines:\n{}", tail()));
+    }
+    match &k6.summary {
+        Some(text) => Summary::parse(text).map_err(|err| chain(&err)),
+        None => Err(format!("k6 wrote no summary; its last lines:\n{}", tail())),
+    }
+}
+
+/// Everything that was gathered; what is missing says why.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub window: Option<Window>,
+    pub runs: BTreeMap<Role, FinishedRun>,
+    pub counters: Result<(CounterSnapshot, CounterSnapshot), String>,
+    pub collector_cores: Result<f64, String>,
+    pub read_back: Result<ReadBackFound, String>,
+    pub promql: BTreeMap<String, (String, Result<f64, String>)>,
+    pub dead_components: Vec<String>,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        let not_yet = || "the run did not get so far".to_string();
+        Self {
+            window: None,
+            runs: BTreeMap::new(),
+            counters: Err(not_yet()),
+            collector_cores: Err(not_yet()),
+            read_back: Err(not_yet()),
+            promql: BTreeMap::new(),
+            dead_components: Vec::new(),
+        }
+    }
+}
+
+impl Evidence {
+    /// Spans of requests that were answered, refusals included.
+    pub fn spans_answered(&self) -> Option<f64> {
+        let summary = self.runs.get(&Role::Ingestion)?.summary.as_ref().ok()?;
+        k6_values::spans_answered(summary).ok()
+    }
+
+    pub fn judge(&self, plan: &Plan) -> Vec<Check> {
+        let runs = self
+            .runs
+            .iter()
+            .map(|(role, run)| {
+                let observed = RunObserved {
+                    summary: run.summary.clone(),
+                    interrupted_iterations: run.interrupted_iterations(),
+                    cores: cores(run.k6.cpu, run.k6.wall),
+                };
+                (*role, observed)
+            })
+            .collect();
+        let observations = Observations {
+            runs,
+            tempo: self.counters.as_ref().map_err(Clone::clone).and_then(counted),
+            promql: self.promql.clone(),
+            read_back: self.read_back.clone(),
+            collector_cores: self.collector_cores.clone(),
+            pushed: self.pushed(),
+            dead_components: self.dead_components.clone(),
+        };
+        judge(plan, &observations)
+    }
+
+    fn pushed(&self) -> Result<Pushed, String> {
+        let run = self.runs.get(&Role::Ingestion).ok_or("there was no ingestion run")?;
+        let summary = run.summary.as_ref().map_err(Clone::clone)?;
+        Ok(Pushed {
+            spans_answered: k6_values::spans_answered(summary)?,
+            bytes_acknowledged: k6_values::all_acknowledged_bytes(summary)?,
+        })
+    }
+
+    /// What the load was in the end, for the report.
+    pub fn load_as_json(&self) -> serde_json::Value {
+        let run = |run: &FinishedRun| {
+            json!({
+                "exit_code": run.k6.exit_code,
+                "ended_by": run.k6.ended_by,
+                "wall_seconds": run.k6.wall.as_secs_f64(),
+                "cpu_seconds": run.k6.cpu.as_secs_f64(),
+                "max_rss_bytes": run.k6.max_rss_bytes,
+                "requests_not_accepted_logged": run.log.not_accepted.len(),
+            })
+        };
+        let runs: serde_json::Map<String, serde_json::Value> = self
+            .runs
+            .iter()
+            .map(|(role, finished)| (role.as_str().to_string(), run(finished)))
+            .collect();
+        serde_json::Value::Object(runs)
+    }
+
+    /// The typed summaries as files, `…-metrics.json`.
+    pub fn write_summaries(&self, output: &OutputDir) -> Result<(), ReportError> {
+        for (role, run) in &self.runs {
+            let path = output.k6_metrics(match role {
+                Role::Ingestion => Log::Ingestion,
+                Role::Query => Log::Query,
+            });
+            if let Ok(summary) = &run.summary {
+                output.write_json(&path, summary)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gains of the counters that delivery is judged by. A counter that went
+/// backwards is a restart: what it had counted is lost.
+fn counted(
+    (before, after): &(CounterSnapshot, CounterSnapshot),
+) -> Result<TempoCounted, String> {
+    let gain = |name: &str, filters: &[(&str, &str)]| {
+        delta(before, after, name, filters).map_err(|err| chain(&err))
+    };
+    let discarded = "tempo_discarded_spans_total";
+    let rate_limited = gain(discarded, &[("reason", "rate_limited")])?;
+    Ok(TempoCounted {
+        spans_received: gain("tempo_distributor_spans_received_total", &[])?,
+        bytes_received: gain("tempo_distributor_bytes_received_total", &[])?,
+        spans_rate_limited: rate_limited,
+        spans_discarded_otherwise: gain(discarded, &[])? - rate_limited,
+    })
+}
+
+/// Asks Prometheus for the SLOs and for the catalogue, and writes the CSV.
+pub(super) async fn collect_metrics(
+    plan: &Plan,
+    output: &OutputDir,
+    environment: &dyn Environment,
+    evidence: &mut Evidence,
+    report_availability: bool,
+) -> Result<(), ReportError> {
+    evidence.write_summaries(output)?;
+    let (Some(prometheus), Some(window)) = (environment.prometheus(), evidence.window) else {
+        return Ok(());
+    };
+    let selector = environment.capabilities().tempo_metrics.unwrap_or_default();
+    for check in plan.checks.iter().filter(|check| check.not_applicable.is_none()) {
+        let Measure::PromQl { expression, .. } = &check.measure else { continue };
+        let value = match variables::substitute(expression, &plan.variables(&selector)) {
+            Ok(sent) => {
+                let value = prometheus.single_value(&sent, window.end).await;
+                (sent, value.map_err(|err| chain(&err)))
+            }
+            Err(err) => (expression.clone(), Err(chain(&err))),
+        };
+        evidence.promql.insert(check.name.clone(), value);
+    }
+    let catalogue = match Catalogue::built_in() {
+        Ok(catalogue) => catalogue,
+        Err(err) => unreachable!("a test reads the built-in catalogue: {err}"),
+    };
+    let collected = metrics::collect(
+        &prometheus,
+        &catalogue,
+        plan.target,
+        &catalogue_variables(plan, &selector),
+        (window.start, window.end),
+        metrics::step_for(plan.duration, plan.scrape_interval),
+        plan.max_concurrent_queries,
+    )
+    .await;
+    output.write_metrics_csv(&collected)?;
+    for (query, reason) in collected.failures() {
+        eprintln!("  metric {} is not in the CSV: {reason}", query.id);
+    }
+    if report_availability {
+        eprintln!("{}", metrics::availability_table(&collected));
+    }
+    Ok(())
+}
+
+fn catalogue_variables(plan: &Plan, selector: &str) -> Variables {
+    // A range of four scrapes has at least three samples.
+    let range_seconds = (plan.scrape_interval * 4).as_secs();
+    let replication = plan.profile.tempo.replication_factor.unwrap_or(1);
+    let alone = plan.not_applied.iter().any(|field| field.field == "tempo.replicationFactor");
+    [
+        ("sel", selector.to_string()),
+        ("ksel", String::new()),
+        ("csel", "job=\"otel-collector\"".to_string()),
+        ("k6sel", String::new()),
+        ("w", format!("{range_seconds}s")),
+        ("rp", String::new()),
+        ("rf", if alone { 1 } else { replication }.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_string(), value))
+    .collect()
+}
+
+impl Plan {
+    /// Whether accepted traces are read back after the load.
+    pub(super) fn reads_back(&self) -> bool {
+        self.test_type != TestType::Query
+            && self.checks.iter().any(|check| {
+                matches!(check.measure, Measure::ReadBack(_)) && check.not_applicable.is_none()
+            })
+    }
+}

@@ -1,0 +1,257 @@
+//! Putting the load on: both k6 runs start at one instant, between two looks
+//! at Tempo's counters.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::evidence::{Evidence, FinishedRun};
+use super::stages::progress;
+use super::{Running, Stopped};
+use crate::corpus::Corpus;
+use crate::environment::{Environment, K6Run};
+use crate::k6::load::Load;
+use crate::metrics::exposition::CounterSnapshot;
+use crate::plan::checks::Role;
+use crate::plan::{Plan, k6_load};
+use crate::process::Interrupt;
+use crate::profile::CollectorMode;
+use crate::report::{K6Run as Log, Window};
+use crate::settings::TestType;
+
+/// What k6 needs before its first iteration: itself, and each virtual user.
+const K6_START: Duration = Duration::from_millis(1000);
+const K6_START_PER_VU: Duration = Duration::from_millis(6);
+
+/// How long a queued collector may still send after the load.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+const DRAIN_POLL: Duration = Duration::from_millis(250);
+/// Counters that stand still for so long will not move again.
+const DRAINED_AFTER: Duration = Duration::from_secs(5);
+
+/// Number of the trace that proves the way to Tempo; far from those of the load.
+const PROBE_TRACE: u64 = 1 << 52;
+
+pub(super) async fn put_on(
+    running: &mut Running,
+    corpus: &Corpus,
+    environment: &dyn Environment,
+    evidence: &mut Evidence,
+    interrupt: &Interrupt,
+) -> Result<(), Stopped> {
+    let corpus_dir = environment.work_dir().join("corpus");
+    corpus.write_to(&corpus_dir).map_err(|err| Stopped::Failed(super::chain(&err)))?;
+    if running.plan.ingests() {
+        let proving = prove_the_way(&running.plan, corpus, environment);
+        running.stages.timed("first trace", proving).await?;
+    }
+    let mut seeded_at = None;
+    if let Some(seeding) = running.plan.seeding {
+        let start = start_at(&running.plan);
+        seeded_at = Some(start);
+        let load = ingestion_load(&running.plan, corpus, environment, Some(start), seeding.duration)?;
+        let seed = run_one(running, environment, "seeding", load, Log::Ingestion);
+        let finished = seed.await?;
+        running.stages.note("seeding", finished.started, finished.k6.wall);
+        finished.must_have_ended_well("seeding")?;
+    }
+    let before = environment.tempo_counters().await;
+    let collector_before = environment.collector_cpu();
+    let start = start_at(&running.plan);
+    let trial_until_start = running.stages.since_start()
+        + Duration::try_from(start.duration_since(Timestamp::now())).unwrap_or_default();
+    let begun = Instant::now();
+    let runs = both_runs(running, corpus, environment, start, seeded_at)?;
+    let (from, to) = running.plan.window();
+    evidence.window = Some(Window { start: later(start, from), end: later(start, to) });
+    let finished = wait_for_runs(&running.plan, environment, runs, start).await?;
+    running.stages.note_first_iteration(trial_until_start);
+    running.stages.note("load", begun, begun.elapsed());
+    evidence.collector_cores = collector_cores(environment, collector_before, begun.elapsed());
+    for (role, run) in finished {
+        evidence.runs.insert(role, run);
+    }
+    if interrupt.is_set() {
+        return Ok(());
+    }
+    let draining = drain(running, environment, &before, evidence);
+    let began = Instant::now();
+    let after = draining.await;
+    running.stages.note("drain", began, began.elapsed());
+    evidence.counters = before
+        .and_then(|before| Ok((before, after?)))
+        .map_err(|err| super::chain(&err));
+    Ok(())
+}
+
+/// Pushes one trace the way that the load goes. It proves the way, and makes
+/// Tempo's series exist before the window, which `increase` needs.
+async fn prove_the_way(
+    plan: &Plan,
+    corpus: &Corpus,
+    environment: &dyn Environment,
+) -> Result<(), Stopped> {
+    let Some(url) = environment.addresses().push else { return Ok(()) };
+    let now = Timestamp::now().as_nanosecond() as u64;
+    let body = corpus.fill(PROBE_TRACE, plan.run, now);
+    crate::environment::push_until_accepted(&url, &body, plan.ready_timeout).await?;
+    environment.wait_for_scrape(Timestamp::now()).await?;
+    Ok(())
+}
+
+fn start_at(plan: &Plan) -> Timestamp {
+    let vus = match plan.test_type {
+        TestType::Ingestion => plan.ingestion.allocated_vus,
+        TestType::Query => plan.query.allocated_vus,
+        TestType::Combined => plan.ingestion.allocated_vus + plan.query.allocated_vus,
+    };
+    later(Timestamp::now(), K6_START + K6_START_PER_VU * vus)
+}
+
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    // Durations of a plan are at most days.
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn ingestion_load(
+    plan: &Plan,
+    corpus: &Corpus,
+    environment: &dyn Environment,
+    start: Option<Timestamp>,
+    duration: Duration,
+) -> Result<Load, Stopped> {
+    let url = environment.addresses().push.ok_or_else(|| {
+        Stopped::Failed("TEMPO_ENDPOINT is not set, so there is nowhere to push traces".into())
+    })?;
+    let dir = environment.work_dir().join("corpus");
+    Ok(k6_load::ingestion(plan, corpus, &dir, &url, start, duration))
+}
+
+fn both_runs(
+    running: &Running,
+    corpus: &Corpus,
+    environment: &dyn Environment,
+    start: Timestamp,
+    seeded_at: Option<Timestamp>,
+) -> Result<Vec<(Role, K6Run)>, Stopped> {
+    let plan = &running.plan;
+    let mut runs = Vec::new();
+    for role in crate::plan::checks::roles(plan.test_type) {
+        let run = match role {
+            Role::Ingestion => {
+                let duration = plan.warmup + plan.duration;
+                let load = ingestion_load(plan, corpus, environment, Some(start), duration)?;
+                k6_run(running, "ingestion", load, Log::Ingestion)
+            }
+            Role::Query => {
+                let base = environment.addresses().query.ok_or_else(|| {
+                    Stopped::Failed(
+                        "TEMPO_QUERY_ENDPOINT is not set, so there is nothing to query".into(),
+                    )
+                })?;
+                let dir = environment.work_dir().join("corpus");
+                let delay = environment.capabilities().visibility_delay;
+                let load = k6_load::query(plan, &dir, &base, delay, Some(start), seeded_at);
+                k6_run(running, "query", load, Log::Query)
+            }
+        };
+        runs.push((role, run));
+    }
+    Ok(runs)
+}
+
+fn k6_run(running: &Running, name: &'static str, load: Load, log: Log) -> K6Run {
+    K6Run {
+        name,
+        script: match name {
+            "query" => "query-test.js",
+            "readback" => "readback-test.js",
+            _ => "ingestion-test.js",
+        },
+        load,
+        log: running.output.k6_log(log),
+        timeout: running.plan.job_timeout,
+        remote_write: name != "seeding",
+    }
+}
+
+async fn run_one(
+    running: &Running,
+    environment: &dyn Environment,
+    name: &'static str,
+    load: Load,
+    log: Log,
+) -> Result<FinishedRun, Stopped> {
+    let run = k6_run(running, name, load, log);
+    let started = Instant::now();
+    let k6 = environment.run_k6(run.clone()).await?;
+    Ok(FinishedRun::read(started, k6, &run.log))
+}
+
+async fn wait_for_runs(
+    plan: &Plan,
+    environment: &dyn Environment,
+    runs: Vec<(Role, K6Run)>,
+    start: Timestamp,
+) -> Result<Vec<(Role, FinishedRun)>, Stopped> {
+    let logs = runs.iter().map(|(role, run)| (role.as_str(), run.log.clone())).collect();
+    let total = plan.warmup + plan.duration;
+    let all = futures::future::try_join_all(runs.into_iter().map(|(role, run)| async move {
+        let started = Instant::now();
+        let log = run.log.clone();
+        let k6 = environment.run_k6(run).await?;
+        Ok::<_, Stopped>((role, FinishedRun::read(started, k6, &log)))
+    }));
+    tokio::select! {
+        finished = all => finished,
+        () = progress::show(total, start, logs) => unreachable!("progress goes on until the end"),
+    }
+}
+
+/// Waits until Tempo has counted what was pushed. Through a synchronous
+/// collector it has when the last push was answered.
+async fn drain(
+    running: &Running,
+    environment: &dyn Environment,
+    before: &Result<CounterSnapshot, crate::environment::EnvironmentError>,
+    evidence: &Evidence,
+) -> Result<CounterSnapshot, crate::environment::EnvironmentError> {
+    let mut snapshot = environment.tempo_counters().await?;
+    if running.plan.ingestion.collector == CollectorMode::Queued
+        && let (Ok(before), Some(sent)) = (before, evidence.spans_answered())
+    {
+        let received = |snapshot: &CounterSnapshot| {
+            snapshot.sum("tempo_distributor_spans_received_total", &[])
+        };
+        let goal = received(before) + sent;
+        let began = Instant::now();
+        let mut moved = (received(&snapshot), Instant::now());
+        while received(&snapshot) < goal
+            && moved.1.elapsed() < DRAINED_AFTER
+            && began.elapsed() < DRAIN_LIMIT
+        {
+            tokio::time::sleep(DRAIN_POLL).await;
+            snapshot = environment.tempo_counters().await?;
+            if received(&snapshot) != moved.0 {
+                moved = (received(&snapshot), Instant::now());
+            }
+        }
+    }
+    if let Some(window) = &evidence.window {
+        environment.wait_for_scrape(window.end).await?;
+    }
+    Ok(snapshot)
+}
+
+fn collector_cores(
+    environment: &dyn Environment,
+    before: Option<Duration>,
+    wall: Duration,
+) -> Result<f64, String> {
+    match (before, environment.collector_cpu()) {
+        (Some(before), Some(after)) => {
+            crate::verdict::judge::cores(after.saturating_sub(before), wall)
+        }
+        _ => Err("the collector's CPU time could not be read; it may have ended".into()),
+    }
+}

@@ -1,0 +1,306 @@
+//! A case from its plan to its verdict. The environment is taken down whatever
+//! happens, and the evidence is on disk before anything is judged.
+
+mod evidence;
+mod load;
+mod read_back;
+mod stages;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::corpus::Corpus;
+use crate::environment::endpoint::EndpointEnvironment;
+use crate::environment::local::{LocalEnvironment, LocalOptions};
+use crate::environment::{Environment, EnvironmentError};
+use crate::plan::{self, Plan};
+use crate::process::{Interrupt, Supervisor};
+use crate::profile::Profile;
+use crate::report::{self, Machine, OutputDir, Report, SCHEMA_VERSION, State, Style};
+use crate::settings::{Settings, Target};
+use crate::tools::{Progress, Tool, Toolbox};
+use evidence::Evidence;
+use stages::Stages;
+
+pub use crate::environment::chain;
+
+/// What one trial needs to know.
+pub struct Case<'a> {
+    pub profile: &'a Profile,
+    pub settings: &'a Settings,
+    pub target: Target,
+    /// The profiles that SIZE may name.
+    pub sizes: &'a [Profile],
+    /// The `tempo-perf` program.
+    pub tempo_perf: &'a Path,
+    /// Tells which cases belong together.
+    pub invocation: &'a str,
+    pub interrupt: Interrupt,
+}
+
+/// Runs a case to its end. The error is the part of the table of checks that
+/// failed, or why there is no table.
+pub fn run_blocking(case: &Case<'_>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|err| format!("cannot start the async runtime: {err}"))?;
+    runtime.block_on(run(case))
+}
+
+/// As [`run_blocking`], on the caller's runtime.
+pub async fn run(case: &Case<'_>) -> Result<(), String> {
+    crate::process::raise_open_files_limit().map_err(|err| chain(&err))?;
+    let name = &case.profile.name;
+    let plan = plan::plan(case.profile, case.settings, case.target, case.sizes, run_number())
+        .map_err(|err| chain(&err))?;
+    let output = OutputDir::open(&case.settings.output, name).map_err(|err| chain(&err))?;
+    eprintln!("\n{name}\n{}", plan::render(&plan));
+    let mut running = Running {
+        report: first_report(case, &plan),
+        stages: Stages::start(),
+        plan,
+        output,
+    };
+    running.save().map_err(|err| chain(&err))?;
+    let outcome = running.set_up_and_run(case).await;
+    running.finish(case, outcome)
+}
+
+/// A case that is under way.
+struct Running {
+    plan: Plan,
+    output: OutputDir,
+    report: Report,
+    stages: Stages,
+}
+
+/// Why a case has no verdict.
+#[derive(Debug)]
+enum Stopped {
+    Failed(String),
+    Interrupted(String),
+}
+
+impl From<EnvironmentError> for Stopped {
+    fn from(err: EnvironmentError) -> Self {
+        match err {
+            EnvironmentError::Interrupted(signal) => Stopped::Interrupted(signal.to_string()),
+            other => Stopped::Failed(chain(&other)),
+        }
+    }
+}
+
+impl Running {
+    async fn set_up_and_run(&mut self, case: &Case<'_>) -> Result<(), Stopped> {
+        let supervisor = Supervisor::new(case.tempo_perf, case.settings.skip_cleanup);
+        let making = make_environment(case, &self.plan, &supervisor);
+        let environment = self.stages.timed("tools", making).await?;
+        let environment = environment.as_ref();
+        let outcome = self.run_in(case, environment).await;
+        // From here on nothing may return before the environment is down.
+        let logs = if case.settings.collect_logs || outcome.is_err() {
+            environment.collect_logs(&self.output).await.map(|_| ())
+        } else {
+            Ok(())
+        };
+        let saved = self.save();
+        let down = if case.settings.skip_cleanup {
+            eprint!("{}", environment.how_to_reach_and_stop());
+            Ok(())
+        } else {
+            self.stages.timed("teardown", environment.tear_down()).await
+        };
+        outcome?;
+        logs?;
+        saved.map_err(|err| Stopped::Failed(chain(&err)))?;
+        down.map_err(Stopped::from)
+    }
+
+    async fn run_in(
+        &mut self,
+        case: &Case<'_>,
+        environment: &dyn Environment,
+    ) -> Result<(), Stopped> {
+        environment.check_prerequisites().await?;
+        self.stages.timed("set-up", environment.set_up()).await?;
+        self.report.components = environment.components();
+        let capabilities = environment.capabilities();
+        plan::checks::settle(&mut self.plan.checks, &capabilities);
+        if let Some(stand_in) = &capabilities.stand_in {
+            self.report.built_in_trace_store = true;
+            self.report.notes.push(format!("the backend is {stand_in}"));
+            eprintln!("  backend     {stand_in}");
+        }
+        self.report.plan = as_json(&self.plan);
+        let corpus =
+            Corpus::generate(self.plan.ingestion.trace_profile, self.plan.seed);
+        let mut evidence = Evidence::default();
+        let loaded = load::put_on(self, &corpus, environment, &mut evidence, &case.interrupt).await;
+        // An interrupt ends the load; what was measured is still written down.
+        self.report.window = evidence.window.clone();
+        if loaded.is_ok() && !case.interrupt.is_set() && self.plan.reads_back() {
+            let reading = read_back::read_back(
+                &self.plan,
+                &self.output,
+                &corpus,
+                environment,
+                &mut evidence,
+            );
+            self.stages.timed("read-back", reading).await;
+        }
+        let collecting = evidence::collect_metrics(
+            &self.plan,
+            &self.output,
+            environment,
+            &evidence,
+            case.settings.check_metrics,
+        );
+        let collected = self.stages.timed("metrics", collecting).await;
+        evidence.dead_components = environment.dead_components();
+        if let Some(signal) = case.interrupt.signal() {
+            return Err(Stopped::Interrupted(signal.to_string()));
+        }
+        loaded?;
+        self.report.checks = evidence.judge(&self.plan);
+        self.report.load = evidence.load_as_json();
+        collected.map_err(|err| Stopped::Failed(chain(&err)))
+    }
+
+    fn save(&mut self) -> Result<(), report::ReportError> {
+        self.report.stages = self.stages.done().to_vec();
+        self.report.files = self.output.existing_files()?;
+        self.output.write_report(&self.report)
+    }
+
+    /// The last word: the report becomes final, then the table is shown.
+    fn finish(mut self, case: &Case<'_>, outcome: Result<(), Stopped>) -> Result<(), String> {
+        self.report.finished = Some(Timestamp::now());
+        let failed = |checks: &[crate::verdict::Check]| checks.iter().any(|check| check.failed());
+        let verdict = match outcome {
+            Ok(()) if failed(&self.report.checks) => {
+                Err(report::failure_message(&self.report.checks))
+            }
+            Ok(()) => Ok(()),
+            Err(Stopped::Failed(why)) => Err(why),
+            Err(Stopped::Interrupted(signal)) => Err(format!("interrupted by {signal}")),
+        };
+        self.report.state = if case.interrupt.is_set() { State::Interrupted } else { State::Final };
+        if self.report.checks.is_empty() || case.interrupt.is_set() {
+            self.report.error = verdict.as_ref().err().cloned();
+        }
+        let written = self.write_last(case);
+        if !self.report.checks.is_empty() {
+            eprintln!("\n{}", report::table(&self.report.checks, Style::for_stderr()));
+        }
+        eprintln!("  results in {}", self.output.path().display());
+        match (verdict, written) {
+            (verdict, Ok(())) => verdict,
+            (Ok(()), Err(err)) => Err(chain(&err)),
+            (Err(why), Err(err)) => Err(format!("{why}\nand {}", chain(&err))),
+        }
+    }
+
+    fn write_last(&mut self, case: &Case<'_>) -> Result<(), report::ReportError> {
+        self.output.write_junit(&self.report)?;
+        self.save()?;
+        if let Some(path) = &case.settings.junit {
+            let rebuilt =
+                report::rebuild_invocation_junit(path, self.output.path(), case.invocation)?;
+            for unreadable in &rebuilt.unreadable {
+                eprintln!("  left out of {}: {}", path.display(), chain(unreadable));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn make_environment(
+    case: &Case<'_>,
+    plan: &Plan,
+    supervisor: &Supervisor,
+) -> Result<Box<dyn Environment>, Stopped> {
+    let toolbox = Toolbox::new(
+        case.settings.tools.clone(),
+        supervisor.clone(),
+        case.interrupt.clone(),
+        Progress::stderr(),
+    );
+    let failed = |err: &dyn std::error::Error| match case.interrupt.signal() {
+        Some(signal) => Stopped::Interrupted(signal.to_string()),
+        None => Stopped::Failed(chain(err)),
+    };
+    match case.target {
+        Target::Kubernetes => Err(Stopped::Failed(
+            "the kubernetes target is not there yet; run with --target local, or set \
+             TEMPO_ENDPOINT and TEMPO_QUERY_ENDPOINT for a Tempo that exists"
+                .into(),
+        )),
+        Target::Endpoint => {
+            let tools = toolbox
+                .resolve_all(&[Tool::K6, Tool::Prometheus])
+                .await
+                .map_err(|err| failed(&err))?;
+            let environment = EndpointEnvironment::new(
+                case.settings,
+                tools,
+                supervisor.clone(),
+                case.interrupt.clone(),
+            )?;
+            Ok(Box::new(environment))
+        }
+        Target::Local => {
+            let tempo = toolbox.find_tempo().await.map_err(|err| failed(&err))?;
+            let tools = toolbox.resolve_all(&Tool::ALL).await.map_err(|err| failed(&err))?;
+            let options = LocalOptions::new(case.settings, plan, tools, tempo, case.tempo_perf)?;
+            let environment =
+                LocalEnvironment::new(options, supervisor.clone(), case.interrupt.clone())?;
+            Ok(Box::new(environment))
+        }
+    }
+}
+
+fn first_report(case: &Case<'_>, plan: &Plan) -> Report {
+    Report {
+        schema_version: SCHEMA_VERSION,
+        state: State::Running,
+        profile: plan.profile.name.clone(),
+        test_type: plan.test_type,
+        target: plan.target,
+        run_id: plan.run.to_string(),
+        seed: plan.seed,
+        invocation_id: case.invocation.to_string(),
+        started: Timestamp::now(),
+        finished: None,
+        error: None,
+        built_in_trace_store: false,
+        plan: as_json(plan),
+        components: Vec::new(),
+        machine: Machine::gather(),
+        window: None,
+        load: serde_json::Value::Null,
+        stages: Vec::new(),
+        checks: Vec::new(),
+        not_applied: plan.not_applied.clone(),
+        notes: Vec::new(),
+        files: Vec::new(),
+    }
+}
+
+/// A number that no other run is likely to have: traces of runs with the same
+/// seed on the same Tempo must differ.
+fn run_number() -> u32 {
+    let now = Timestamp::now().as_nanosecond() as u64;
+    let mixed = now ^ u64::from(std::process::id()).rotate_left(40);
+    // A multiplier of splitmix64 (Steele, Lea, Flood 2014) spreads close times.
+    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+}
+
+fn as_json(value: &impl serde::Serialize) -> serde_json::Value {
+    // A plan is maps, lists, texts and finite numbers.
+    serde_json::to_value(value).unwrap_or_default()
+}

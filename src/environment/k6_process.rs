@@ -1,0 +1,99 @@
+//! k6 as a child process: for local runs, and for the load on an existing Tempo.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+use super::{EnvironmentError, K6Finished, K6Run};
+use crate::k6::command;
+use crate::k6::scripts;
+use crate::process::{How, Interrupt, Supervisor};
+use crate::tools::ResolvedTool;
+
+/// k6 ends its iterations and writes its summary after the first signal.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Starts k6 runs below a directory that holds their scripts and inputs.
+#[derive(Debug)]
+pub struct K6Process {
+    tool: ResolvedTool,
+    dir: PathBuf,
+}
+
+impl K6Process {
+    pub fn new(tool: ResolvedTool, work_dir: &Path) -> Self {
+        Self { tool, dir: work_dir.join("k6") }
+    }
+
+    /// Runs k6 to its end, its time limit or an interrupt.
+    pub async fn run(
+        &self,
+        supervisor: &Supervisor,
+        interrupt: &Interrupt,
+        run: K6Run,
+        remote_write: Option<Url>,
+    ) -> Result<K6Finished, EnvironmentError> {
+        let script = scripts::write(&self.dir)
+            .map_err(|err| failed(format!("cannot write k6 scripts to {}: {err}", self.dir.display())))?
+            .join(run.script);
+        let load_path = self.dir.join(format!("{}-load.json", run.name));
+        let summary_path = self.dir.join(format!("{}-summary.json", run.name));
+        let mut load = run.load.clone();
+        load.set_summary_path(&summary_path);
+        load.write(&load_path)
+            .map_err(|err| failed(format!("cannot write {}: {err}", load_path.display())))?;
+        let remote_write = remote_write.filter(|_| run.remote_write);
+        let spec = command::spec(
+            &self.tool.path,
+            &script,
+            &load_path,
+            remote_write.as_ref(),
+        )
+        .transient_named(format!("k6 {}", run.name))
+        .log(&run.log);
+        let child = supervisor.spawn(spec).map_err(|err| failed(chain(&err)))?;
+        let ended_by = tokio::select! {
+            _ = child.wait() => None,
+            signal = interrupt.wait() => Some(signal.to_string()),
+            () = tokio::time::sleep(run.timeout) => {
+                Some(format!("the time limit of {}", crate::units::Pretty(run.timeout)))
+            }
+        };
+        let stopped = child.stop(STOP_GRACE).await.map_err(|err| failed(chain(&err)))?;
+        let killed = matches!(stopped.how, How::Killed);
+        let exit = stopped.exit;
+        let signal = exit.status.code().is_none().then(|| exit.describe());
+        let summary = match std::fs::read_to_string(&summary_path) {
+            Ok(text) => Some(text),
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => None,
+            Err(err) => return Err(failed(format!("cannot read {}: {err}", summary_path.display()))),
+        };
+        Ok(K6Finished {
+            exit_code: exit.status.code(),
+            ended_by: ended_by.or(signal).map(|what| {
+                if killed { format!("{what} (killed)") } else { what }
+            }),
+            wall: exit.ran,
+            cpu: exit.usage.cpu(),
+            max_rss_bytes: exit.usage.max_rss_bytes,
+            summary,
+        })
+    }
+}
+
+fn failed(text: String) -> EnvironmentError {
+    EnvironmentError::Failed(text)
+}
+
+/// An error with its causes, each once.
+pub(super) fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut source = err.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,328 @@
+//! A run on this machine: Tempo (or the built-in trace store), a collector,
+//! Prometheus and k6 as child processes on 127.0.0.1.
+
+mod configs;
+mod logs;
+mod parts;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use url::Url;
+
+pub use configs::{Ports, SCRAPE_INTERVAL_SECONDS, ScrapeJob, TempoLine};
+pub use parts::{Backend, Part};
+
+use super::k6_process::K6Process;
+use super::{Addresses, Capabilities, Component, Environment, EnvironmentError, K6Finished, K6Run};
+use crate::metrics::exposition::CounterSnapshot;
+use crate::metrics::prometheus::PrometheusClient;
+use crate::process::{Child, ChildSpec, Interrupt, Supervisor, WorkDir};
+use crate::profile::{CollectorMode, Overrides};
+use crate::report::OutputDir;
+use crate::tools::ResolvedTool;
+
+/// Set-ups tried when another process takes one of the chosen ports.
+const SET_UP_ATTEMPTS: usize = 3;
+
+/// Tempo 2.10 can take more than 30 s to stop.
+const STOP_GRACE: Duration = Duration::from_secs(40);
+
+/// What a local environment is made of.
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    pub backend: Backend,
+    pub k6: ResolvedTool,
+    pub collector: ResolvedTool,
+    pub prometheus: ResolvedTool,
+    pub collector_mode: CollectorMode,
+    pub overrides: Option<Overrides>,
+    pub ready_timeout: Duration,
+}
+
+/// Local processes, and the directory that holds their data.
+pub struct LocalEnvironment {
+    options: LocalOptions,
+    supervisor: Supervisor,
+    interrupt: Interrupt,
+    work_dir: WorkDir,
+    k6: K6Process,
+    ports: Mutex<Ports>,
+    children: tokio::sync::Mutex<BTreeMap<Part, Child>>,
+}
+
+impl LocalEnvironment {
+    /// Prepares the environment; nothing runs yet.
+    pub fn new(
+        options: LocalOptions,
+        supervisor: Supervisor,
+        interrupt: Interrupt,
+    ) -> Result<Self, EnvironmentError> {
+        let work_dir = supervisor.work_dir("local").map_err(failed)?;
+        let k6 = K6Process::new(options.k6.clone(), work_dir.path());
+        Ok(Self {
+            ports: Mutex::new(choose_ports()?),
+            options,
+            supervisor,
+            interrupt,
+            work_dir,
+            k6,
+            children: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn ports(&self) -> Ports {
+        *self.ports.lock().expect("no holder of the ports panics")
+    }
+
+    fn log_of(&self, part: Part) -> PathBuf {
+        self.work_dir.path().join(format!("{}.log", part.file_name()))
+    }
+
+    fn write_config(&self, name: &str, text: &str) -> Result<PathBuf, EnvironmentError> {
+        let path = self.work_dir.path().join(name);
+        std::fs::write(&path, text)
+            .map_err(|err| failed(format!("cannot write {}: {err}", path.display())))?;
+        Ok(path)
+    }
+
+    /// Starts a part and waits until it answers.
+    async fn start(&self, part: Part, spec: ChildSpec, ready: Url) -> Result<(), EnvironmentError> {
+        let log = self.log_of(part);
+        let child = self.supervisor.spawn(spec.log(&log)).map_err(failed)?;
+        self.children.lock().await.insert(part, child);
+        let client = super::loopback_client();
+        let result = crate::process::until_ready(
+            &format!("{part}: GET {ready}"),
+            self.options.ready_timeout,
+            &self.interrupt,
+            || {
+                let mut children = self.children.try_lock().ok()?;
+                children.get_mut(&part)?.ended_with()
+            },
+            async || super::probe_get(&client, &ready).await,
+        )
+        .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(crate::process::NotReady::Interrupted { signal, .. }) => {
+                Err(EnvironmentError::Interrupted(signal.name()))
+            }
+            Err(err) => {
+                let detail = err.to_string();
+                if crate::process::is_address_in_use(&detail) {
+                    Err(EnvironmentError::PortLost { what: part.to_string(), detail })
+                } else {
+                    Err(failed(detail))
+                }
+            }
+        }
+    }
+
+    async fn set_up_once(&self) -> Result<(), EnvironmentError> {
+        let through_collector = async {
+            self.set_up_storage().await?;
+            self.set_up_tempo().await?;
+            // A collector that starts first waits a second or more before it
+            // dials Tempo again.
+            self.set_up_collector().await
+        };
+        tokio::try_join!(through_collector, self.set_up_prometheus())?;
+        Ok(())
+    }
+
+    async fn stop_all(&self) -> Result<(), EnvironmentError> {
+        let children = std::mem::take(&mut *self.children.lock().await);
+        let mut children: Vec<(Part, Child)> = children.into_iter().collect();
+        // The collector stops before Tempo, so that it does not retry into it.
+        children.sort_by_key(|(part, _)| part.stop_order());
+        let mut errors = Vec::new();
+        for (part, mut child) in children {
+            if let Err(err) = child.stop(STOP_GRACE).await {
+                errors.push(format!("{part}: {err}"));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(failed(errors.join("; "))) }
+    }
+}
+
+fn choose_ports() -> Result<Ports, EnvironmentError> {
+    let ports = crate::process::free_ports(Ports::COUNT)
+        .map_err(|err| failed(format!("no free ports on 127.0.0.1: {err}")))?;
+    let ports: [u16; Ports::COUNT] =
+        ports.try_into().map_err(|_| failed("fewer free ports on 127.0.0.1 than asked for"))?;
+    Ok(Ports::new(ports))
+}
+
+fn failed(err: impl ToString) -> EnvironmentError {
+    EnvironmentError::Failed(err.to_string())
+}
+
+/// A URL on this machine.
+fn local_url(port: u16, path: &str) -> Url {
+    Url::parse(&format!("http://127.0.0.1:{port}{path}")).expect("a port and a path make a URL")
+}
+
+#[async_trait]
+impl Environment for LocalEnvironment {
+    async fn check_prerequisites(&self) -> Result<(), EnvironmentError> {
+        // Tools are resolved before the environment is made; what is left is
+        // that Tempo's data directory can be written.
+        self.write_config(".probe", "").map(|_| ())
+    }
+
+    async fn set_up_storage(&self) -> Result<(), EnvironmentError> {
+        let dir = self.work_dir.path().join("tempo");
+        std::fs::create_dir_all(&dir)
+            .map_err(|err| failed(format!("cannot create {}: {err}", dir.display())))
+    }
+
+    async fn set_up_tempo(&self) -> Result<(), EnvironmentError> {
+        let ports = self.ports();
+        let dir = self.work_dir.path().join("tempo");
+        let overrides = self.options.overrides.as_ref();
+        if let Backend::Tempo { line, .. } = &self.options.backend {
+            self.write_config("tempo.yaml", &configs::tempo(*line, &ports, &dir, overrides))?;
+        }
+        let spec = self.options.backend.spec(&ports, &self.work_dir.path().join("tempo.yaml"));
+        self.start(Part::Tempo, spec, local_url(ports.tempo_http, "/ready")).await
+    }
+
+    async fn set_up_collector(&self) -> Result<(), EnvironmentError> {
+        let ports = self.ports();
+        let config = self.write_config(
+            "collector.yaml",
+            &configs::collector(&ports, self.options.collector_mode),
+        )?;
+        let spec = ChildSpec::new(Part::Collector.to_string(), &self.options.collector.path)
+            .arg("--config")
+            .arg(format!("file:{}", config.display()));
+        self.start(Part::Collector, spec, local_url(ports.collector_metrics, "/metrics")).await
+    }
+
+    async fn set_up_prometheus(&self) -> Result<(), EnvironmentError> {
+        let ports = self.ports();
+        let jobs = [
+            ScrapeJob::local("tempo", ports.tempo_http),
+            ScrapeJob::local("otel-collector", ports.collector_metrics),
+        ];
+        let config = self.write_config("prometheus.yaml", &configs::prometheus(&jobs))?;
+        let spec = parts::prometheus_spec(
+            &self.options.prometheus.path,
+            &config,
+            &self.work_dir.path().join("prometheus"),
+            ports.prometheus,
+        );
+        self.start(Part::Prometheus, spec, local_url(ports.prometheus, "/-/ready")).await
+    }
+
+    async fn set_up(&self) -> Result<(), EnvironmentError> {
+        for attempt in 1.. {
+            match self.set_up_once().await {
+                Err(EnvironmentError::PortLost { what, detail }) if attempt < SET_UP_ATTEMPTS => {
+                    tracing::warn!("{what} lost its port, trying others: {detail}");
+                    self.stop_all().await?;
+                    *self.ports.lock().expect("no holder of the ports panics") = choose_ports()?;
+                }
+                outcome => return outcome,
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    fn components(&self) -> Vec<Component> {
+        let tool = |name: &str, tool: &ResolvedTool| Component {
+            name: name.into(),
+            version: tool.version.clone(),
+            origin: format!("{} ({})", tool.path.display(), tool.origin),
+        };
+        vec![
+            self.options.backend.component(),
+            tool("collector", &self.options.collector),
+            tool("prometheus", &self.options.prometheus),
+            tool("k6", &self.options.k6),
+        ]
+    }
+
+    fn addresses(&self) -> Addresses {
+        let ports = self.ports();
+        Addresses {
+            push: Some(local_url(ports.collector_otlp_http, "/v1/traces")),
+            query: Some(local_url(ports.tempo_http, "")),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            tempo_metrics: Ok("job=\"tempo\"".into()),
+            collector_cpu: Ok(()),
+            visibility_delay: self.options.backend.visibility_delay(self.options.overrides.as_ref()),
+            readable_bytes: self.options.backend.readable_bytes(),
+            stand_in: self.options.backend.stand_in(),
+        }
+    }
+
+    fn prometheus(&self) -> Option<PrometheusClient> {
+        Some(PrometheusClient::new(local_url(self.ports().prometheus, ""), None))
+    }
+
+    async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError> {
+        let remote_write = local_url(self.ports().prometheus, "/api/v1/write");
+        self.k6.run(&self.supervisor, &self.interrupt, run, Some(remote_write)).await
+    }
+
+    async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
+        super::scrape(&local_url(self.ports().tempo_http, "/metrics")).await
+    }
+
+    fn collector_cpu(&self) -> Option<Duration> {
+        let children = self.children.try_lock().ok()?;
+        children.get(&Part::Collector)?.cpu_time_now()
+    }
+
+    fn dead_components(&self) -> Vec<String> {
+        let Ok(mut children) = self.children.try_lock() else { return Vec::new() };
+        children
+            .iter_mut()
+            .filter_map(|(part, child)| {
+                child.ended_with().map(|failure| format!("{part} ended during the run\n{failure}"))
+            })
+            .collect()
+    }
+
+    async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError> {
+        logs::copy(output, Part::ALL.map(|part| (part.file_name(), self.log_of(part))))
+    }
+
+    async fn tear_down(&self) -> Result<(), EnvironmentError> {
+        let stopped = self.stop_all().await;
+        let removed = self.work_dir.remove().map_err(failed);
+        stopped.and(removed)
+    }
+
+    fn how_to_reach_and_stop(&self) -> String {
+        let ports = self.ports();
+        let groups: Vec<String> = self
+            .children
+            .try_lock()
+            .map(|children| children.values().map(|child| format!("-{}", child.pid())).collect())
+            .unwrap_or_default();
+        format!(
+            "left running:\n  \
+             Tempo's API      http://127.0.0.1:{}\n  \
+             OTLP/HTTP        http://127.0.0.1:{} (collector)\n  \
+             Prometheus       http://127.0.0.1:{}\n  \
+             logs and data    {}\n\
+             to stop and remove it: kill -- {} && rm -r {}\n",
+            ports.tempo_http,
+            ports.collector_otlp_http,
+            ports.prometheus,
+            self.work_dir.path().display(),
+            groups.join(" "),
+            self.work_dir.path().display(),
+        )
+    }
+}

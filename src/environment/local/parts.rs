@@ -1,0 +1,167 @@
+//! The processes of a local run: what each is started with.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::configs::{Ports, TempoLine};
+use crate::environment::Component;
+use crate::process::ChildSpec;
+use crate::profile::Overrides;
+
+/// A long-lived process of a local run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Tempo,
+    Collector,
+    Prometheus,
+}
+
+impl Part {
+    pub const ALL: [Part; 3] = [Part::Tempo, Part::Collector, Part::Prometheus];
+
+    /// Its name in file names.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Part::Tempo => "tempo",
+            Part::Collector => "otel-collector",
+            Part::Prometheus => "prometheus",
+        }
+    }
+
+    pub(super) fn stop_order(self) -> u8 {
+        match self {
+            Part::Collector => 0,
+            Part::Tempo => 1,
+            Part::Prometheus => 2,
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Tempo => "Tempo",
+            Part::Collector => "OpenTelemetry Collector",
+            Part::Prometheus => "Prometheus",
+        })
+    }
+}
+
+/// What stands where Tempo stands.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    Tempo {
+        path: PathBuf,
+        version: String,
+        line: TempoLine,
+        origin: String,
+    },
+    /// The trace store of this project, for machines without a Tempo.
+    TraceStore {
+        /// The `tempo-perf` binary.
+        path: PathBuf,
+        memory_bytes: u64,
+        /// Faults for tests of the harness itself.
+        faults: Vec<String>,
+    },
+}
+
+/// Bytes of memory that the store needs for a byte of pushed data, with room
+/// to spare: see the README of the store's limits.
+const STORE_BYTES_PER_PUSHED_BYTE: f64 = 2.0;
+
+impl Backend {
+    pub(super) fn spec(&self, ports: &Ports, config: &Path) -> ChildSpec {
+        match self {
+            Backend::Tempo { path, line, .. } => {
+                let spec = ChildSpec::new("Tempo", path)
+                    .arg(format!("-config.file={}", config.display()))
+                    .arg("-target=all");
+                match line {
+                    // The ballast of 1 GiB is for servers.
+                    TempoLine::V2 => spec.arg("-mem-ballast-size-mbs=0"),
+                    TempoLine::V3 => spec,
+                }
+            }
+            Backend::TraceStore { path, memory_bytes, faults } => {
+                let address = |port: u16| format!("127.0.0.1:{port}");
+                let spec = ChildSpec::new("trace store", path)
+                    .arg("trace-store")
+                    .arg("--http")
+                    .arg(address(ports.tempo_http))
+                    .arg("--otlp-grpc")
+                    .arg(address(ports.tempo_otlp_grpc))
+                    .arg("--otlp-http")
+                    .arg(address(ports.tempo_otlp_http))
+                    .arg("--memory")
+                    .arg(memory_bytes.to_string());
+                faults.iter().fold(spec, |spec, fault| spec.arg("--fault").arg(fault))
+            }
+        }
+    }
+
+    pub(super) fn component(&self) -> Component {
+        match self {
+            Backend::Tempo { path, version, origin, .. } => Component {
+                name: "tempo".into(),
+                version: version.clone(),
+                origin: format!("{} ({origin})", path.display()),
+            },
+            Backend::TraceStore { .. } => Component {
+                name: "trace-store".into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                origin: "built in".into(),
+            },
+        }
+    }
+
+    /// How old data must be before a search must find it: the time until an
+    /// idle trace is cut, the interval at which that is looked for, and what
+    /// the query frontend leaves out.
+    pub(super) fn visibility_delay(&self, overrides: Option<&Overrides>) -> Duration {
+        let second = Duration::from_secs(1);
+        match self {
+            Backend::TraceStore { .. } => second,
+            Backend::Tempo { line: TempoLine::V3, .. } => 4 * second,
+            Backend::Tempo { line: TempoLine::V2, .. } => {
+                let tuning = overrides.and_then(|overrides| overrides.ingester.as_ref());
+                let idle = tuning.and_then(|tuning| tuning.trace_idle_period).unwrap_or(second);
+                let check = tuning.and_then(|tuning| tuning.flush_check_period).unwrap_or(second);
+                idle + check + second
+            }
+        }
+    }
+
+    pub(super) fn readable_bytes(&self) -> Option<u64> {
+        match self {
+            Backend::Tempo { .. } => None,
+            Backend::TraceStore { memory_bytes, .. } => {
+                Some((*memory_bytes as f64 / STORE_BYTES_PER_PUSHED_BYTE) as u64)
+            }
+        }
+    }
+
+    pub(super) fn stand_in(&self) -> Option<String> {
+        match self {
+            Backend::Tempo { .. } => None,
+            Backend::TraceStore { .. } => {
+                Some("the built-in trace store, which is not Tempo".into())
+            }
+        }
+    }
+}
+
+pub(in crate::environment) fn prometheus_spec(
+    program: &Path,
+    config: &Path,
+    data: &Path,
+    port: u16,
+) -> ChildSpec {
+    ChildSpec::new("Prometheus", program)
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .arg("--web.enable-remote-write-receiver")
+        .arg("--log.level=warn")
+}

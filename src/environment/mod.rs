@@ -1,0 +1,128 @@
+//! Where a run happens. One trait for a set of local processes, an existing
+//! Tempo, and later a Kubernetes cluster; the same scripts, checks and files
+//! in each.
+
+pub mod endpoint;
+pub mod local;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::k6::load::LoadFile;
+use crate::metrics::exposition::CounterSnapshot;
+use crate::metrics::prometheus::PrometheusClient;
+use crate::report::OutputDir;
+
+/// What can go wrong with an environment. The text carries what one would
+/// otherwise have to run again for: command, exit code, log tail.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    #[error("{0}")]
+    Failed(String),
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+    /// Another process took a port between its choice and its use.
+    #[error("{what}: a port was taken by another process: {detail}")]
+    PortLost { what: String, detail: String },
+}
+
+/// A part of the environment, for the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    pub name: String,
+    /// As the component reports it; empty when it does not know.
+    pub version: String,
+    /// Where it comes from: a path, an image, an address.
+    pub origin: String,
+}
+
+/// Addresses that the load needs.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Where k6 posts OTLP/HTTP requests, `…/v1/traces`.
+    pub push: Option<Url>,
+    /// Base of Tempo's HTTP API.
+    pub query: Option<Url>,
+}
+
+/// One k6 run to start.
+#[derive(Debug, Clone)]
+pub struct K6Run {
+    /// `ingestion`, `query`, `seeding` or `readback`.
+    pub name: &'static str,
+    /// Script below `k6/`.
+    pub script: &'static str,
+    pub load: LoadFile,
+    /// Where its output goes, appended.
+    pub log: PathBuf,
+    pub timeout: Duration,
+    /// Whether its samples go to Prometheus.
+    pub remote_write: bool,
+}
+
+/// How a k6 run ended.
+#[derive(Debug, Clone)]
+pub struct K6Finished {
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, or what the harness did to it.
+    pub ended_by: Option<String>,
+    pub wall: Duration,
+    pub cpu: Duration,
+    pub max_rss_bytes: u64,
+    /// The JSON that the script's `handleSummary` wrote, if it came so far.
+    pub summary: Option<String>,
+}
+
+/// What an environment offers to the checks, known before the load.
+#[derive(Debug, Clone)]
+pub struct Capabilities {
+    /// PromQL matchers of Tempo's own series; or why there are none.
+    pub tempo_metrics: Result<String, String>,
+    /// Whether the collector's CPU can be read; or why not.
+    pub collector_cpu: Result<(), String>,
+    /// How old data must be before searches may ask for it.
+    pub visibility_delay: Duration,
+    /// Bytes of pushed data that stay readable, where that is bounded.
+    pub readable_bytes: Option<u64>,
+    /// Set when the backend is not Tempo: how to call it in every report.
+    pub stand_in: Option<String>,
+}
+
+/// A place to run a case in.
+#[async_trait]
+pub trait Environment: Send + Sync {
+    /// What is missing is named at once, before anything is started.
+    async fn check_prerequisites(&self) -> Result<(), EnvironmentError>;
+    /// Object storage for Tempo; nothing where Tempo stores in a directory.
+    async fn set_up_storage(&self) -> Result<(), EnvironmentError>;
+    async fn set_up_tempo(&self) -> Result<(), EnvironmentError>;
+    async fn set_up_collector(&self) -> Result<(), EnvironmentError>;
+    async fn set_up_prometheus(&self) -> Result<(), EnvironmentError>;
+    /// All of the above, in parallel where nothing forces an order.
+    async fn set_up(&self) -> Result<(), EnvironmentError>;
+
+    fn components(&self) -> Vec<Component>;
+    fn addresses(&self) -> Addresses;
+    fn capabilities(&self) -> Capabilities;
+    fn prometheus(&self) -> Option<PrometheusClient>;
+
+    /// Runs k6 to its end; with an interrupt it is stopped.
+    async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError>;
+    /// Tempo's counters now, from its own `/metrics`.
+    async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError>;
+    /// CPU time that the collector has used so far.
+    fn collector_cpu(&self) -> Option<Duration>;
+    /// Why a component is not running although it should be.
+    fn dead_components(&self) -> Vec<String>;
+
+    /// Copies the components' logs to the output directory.
+    async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError>;
+    /// Stops and removes all that was set up; all is tried, errors come together.
+    async fn tear_down(&self) -> Result<(), EnvironmentError>;
+    /// For `--skip-cleanup`: how to reach what runs on, and how to stop it.
+    fn how_to_reach_and_stop(&self) -> String;
+}

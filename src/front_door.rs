@@ -1,0 +1,158 @@
+//! `cargo test --test perf -- …`: lists, selects and runs the cases.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::case::{self, Case};
+use crate::plan;
+use crate::process::Interrupt;
+use crate::profile::{Discovered, Profile};
+use crate::report::invocation_id;
+use crate::settings::{Invocation, Settings, Target};
+
+/// Exit code of libtest for bad arguments.
+const USAGE: u8 = 2;
+
+/// Runs the cases that `args` select. `tempo_perf` is the program beside the
+/// cases: the trace store and the watcher of child processes.
+pub fn main(args: impl IntoIterator<Item = OsString>, tempo_perf: impl Into<PathBuf>) -> ExitCode {
+    match front_door(args, tempo_perf.into()) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn front_door(
+    args: impl IntoIterator<Item = OsString>,
+    tempo_perf: PathBuf,
+) -> Result<ExitCode, String> {
+    let Invocation { settings, mut libtest } = match Settings::from_args(args) {
+        Ok(invocation) => invocation,
+        Err(err) => return err.print_help_or_message(),
+    };
+    let discovered = crate::profile::discover(&settings.profiles_dir).map_err(|err| chain(&err))?;
+    if settings.validate_profiles {
+        return Ok(validate(&discovered, &settings.profiles_dir));
+    }
+    let selected = crate::settings::select(&discovered, &settings, &mut libtest)
+        .map_err(|err| chain(&err))?;
+    let (target, note) = settings.target_here();
+    if settings.dry_run && !libtest.list {
+        return Ok(dry_run(&selected, &discovered, &settings, target));
+    }
+    // Two loads at once would measure each other.
+    libtest.test_threads = Some(1);
+    if libtest.list {
+        let names = selected.iter().map(|found| Trial::test(found.name.clone(), || Ok(())));
+        return Ok(libtest_mimic::run(&libtest, names.collect()).exit_code());
+    }
+    if let Some(note) = note {
+        eprintln!("{note}");
+    }
+    let interrupt =
+        Interrupt::install().map_err(|err| format!("cannot listen for signals: {err}"))?;
+    let shared = Arc::new(Shared {
+        sizes: valid_profiles(&discovered),
+        settings,
+        target,
+        tempo_perf,
+        invocation: invocation_id(),
+        interrupt: interrupt.clone(),
+    });
+    let trials = selected.into_iter().map(|found| trial(found, Arc::clone(&shared))).collect();
+    let conclusion = libtest_mimic::run(&libtest, trials);
+    Ok(match interrupt.signal() {
+        Some(signal) => ExitCode::from(signal.exit_code()),
+        None => conclusion.exit_code(),
+    })
+}
+
+struct Shared {
+    settings: Settings,
+    target: Target,
+    sizes: Vec<Profile>,
+    tempo_perf: PathBuf,
+    invocation: String,
+    interrupt: Interrupt,
+}
+
+fn trial(found: Discovered, shared: Arc<Shared>) -> Trial {
+    Trial::test(found.name, move || {
+        if let Some(signal) = shared.interrupt.signal() {
+            return Err(Failed::from(format!("not started: interrupted by {signal}")));
+        }
+        let profile = found.profile.map_err(|errors| Failed::from(errors.to_string()))?;
+        let case = Case {
+            profile: &profile,
+            settings: &shared.settings,
+            target: shared.target,
+            sizes: &shared.sizes,
+            tempo_perf: &shared.tempo_perf,
+            invocation: &shared.invocation,
+            interrupt: shared.interrupt.clone(),
+        };
+        case::run_blocking(&case).map_err(Failed::from)
+    })
+}
+
+fn valid_profiles(discovered: &[Discovered]) -> Vec<Profile> {
+    discovered.iter().filter_map(|found| found.profile.as_ref().ok().cloned()).collect()
+}
+
+fn validate(discovered: &[Discovered], dir: &Path) -> ExitCode {
+    let mut invalid = 0;
+    for found in discovered {
+        match &found.profile {
+            Ok(_) => println!("{}: valid", found.path.display()),
+            Err(errors) => {
+                invalid += 1;
+                println!("{errors}");
+            }
+        }
+    }
+    if invalid == 0 {
+        println!("all {} profiles in {} are valid", discovered.len(), dir.display());
+        ExitCode::SUCCESS
+    } else {
+        println!("{invalid} of {} profiles in {} are not valid", discovered.len(), dir.display());
+        ExitCode::FAILURE
+    }
+}
+
+fn dry_run(
+    selected: &[Discovered],
+    discovered: &[Discovered],
+    settings: &Settings,
+    target: Target,
+) -> ExitCode {
+    let sizes = valid_profiles(discovered);
+    let mut failed = false;
+    for found in selected {
+        let planned = match &found.profile {
+            Ok(profile) => {
+                plan::plan(profile, settings, target, &sizes, 0).map_err(|err| chain(&err))
+            }
+            Err(errors) => Err(errors.to_string()),
+        };
+        match planned {
+            Ok(plan) => println!("{}\n{}", found.name, plan::render(&plan)),
+            Err(message) => {
+                failed = true;
+                println!("{}\n  no plan: {message}\n", found.name);
+            }
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// An error and its causes on one line.
+fn chain(err: &dyn std::error::Error) -> String {
+    crate::report::chain(err)
+}

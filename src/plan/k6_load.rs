@@ -1,0 +1,166 @@
+//! What each k6 run of a plan is told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use url::Url;
+
+use super::checks::{Measure, Role};
+use super::{Plan, PlannedCheck};
+use crate::corpus::Corpus;
+use crate::k6::load::{
+    IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations,
+};
+use crate::k6::query_mix;
+
+/// The answer to a push may take as long as the collector waits for Tempo.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(15);
+/// Tempo's HTTP server gives up after 30 s.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(35);
+/// More refusals than this are only counted.
+const LOG_LIMIT_PER_VU: u32 = 1000;
+/// Searches look at this much of the past, as an explorer's first view does.
+const SEARCH_WINDOW: Duration = Duration::from_secs(15 * 60);
+/// Tempo's own default.
+const SEARCH_LIMIT: u32 = 20;
+/// How long an accepted trace may take to be readable.
+const READ_BACK_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The ingestion of `duration` (warm-up included) from `start_at` on.
+pub fn ingestion(
+    plan: &Plan,
+    corpus: &Corpus,
+    corpus_dir: &Path,
+    push: &Url,
+    start_at: Option<jiff::Timestamp>,
+    duration: Duration,
+) -> Load {
+    let load = &plan.ingestion;
+    let rate = load.requests_per_second.per_thousand_seconds();
+    let warmup = if plan.seeding.is_some() { Duration::ZERO } else { plan.warmup };
+    let mut file = Load {
+        duration_ms: millis(duration),
+        graceful_stop_ms: millis(PUSH_TIMEOUT + Duration::from_secs(5)),
+        ingestion: Some(IngestionLoad {
+            url: push.clone(),
+            rate_per_1000s: rate,
+            traces_per_request: load.traces_per_request,
+            max_request_bytes: corpus.max_request_bytes(load.traces_per_request),
+            warmup_requests: planned_iterations(rate, millis(warmup)),
+            pre_allocated_vus: load.allocated_vus,
+            max_vus: load.max_vus,
+            timeout_ms: millis(PUSH_TIMEOUT),
+            log_limit_per_vu: LOG_LIMIT_PER_VU,
+        }),
+        thresholds: thresholds(&plan.checks, Role::Ingestion),
+        ..empty(plan, corpus_dir, start_at)
+    };
+    file.list_metrics();
+    file
+}
+
+/// The queries, beside the ingestion or after the seeding.
+pub fn query(
+    plan: &Plan,
+    corpus_dir: &Path,
+    base: &Url,
+    visibility_delay: Duration,
+    start_at: Option<jiff::Timestamp>,
+    ingestion_started: Option<jiff::Timestamp>,
+) -> Load {
+    let load = &plan.query;
+    let rate = load.queries_per_second.per_thousand_seconds();
+    let ingested = plan.seeding.map_or(plan.warmup + plan.duration, |seeding| seeding.duration);
+    let push_rate = plan.ingestion.requests_per_second.per_thousand_seconds();
+    let head_start = match (start_at, ingestion_started) {
+        (Some(start), Some(earlier)) => {
+            u64::try_from(start.duration_since(earlier).as_millis()).unwrap_or(0)
+        }
+        _ => 0,
+    };
+    let mut file = Load {
+        duration_ms: millis(plan.warmup + plan.duration),
+        graceful_stop_ms: millis(QUERY_TIMEOUT + Duration::from_secs(5)),
+        query: Some(QueryLoad {
+            base_url: base.as_str().trim_end_matches('/').to_string(),
+            rate_per_1000s: rate,
+            warmup_queries: planned_iterations(rate, millis(plan.warmup)),
+            pre_allocated_vus: load.allocated_vus,
+            max_vus: load.max_vus,
+            timeout_ms: millis(QUERY_TIMEOUT),
+            mix: query_mix::sequence(Some(&load.queries), plan.seed),
+            visibility_delay_ms: millis(visibility_delay),
+            search_window_ms: millis(SEARCH_WINDOW),
+            search_limit: SEARCH_LIMIT,
+            known_traces: plan.ingests().then(|| KnownTraces {
+                rate_per_1000s: push_rate,
+                traces_per_request: plan.ingestion.traces_per_request,
+                requests: planned_iterations(push_rate, millis(ingested)),
+                head_start_ms: head_start,
+            }),
+            log_limit_per_vu: LOG_LIMIT_PER_VU,
+        }),
+        thresholds: thresholds(&plan.checks, Role::Query),
+        ..empty(plan, corpus_dir, start_at)
+    };
+    file.list_metrics();
+    file
+}
+
+/// Reading back the traces of the given numbers.
+pub fn read_back(plan: &Plan, corpus_dir: &Path, base: &Url, traces: Vec<u64>) -> Load {
+    let mut file = Load {
+        duration_ms: millis(READ_BACK_DEADLINE + QUERY_TIMEOUT),
+        graceful_stop_ms: millis(QUERY_TIMEOUT),
+        readback: Some(ReadbackLoad {
+            base_url: base.as_str().trim_end_matches('/').to_string(),
+            traces,
+            vus: 4,
+            pause_ms: 0,
+            deadline_ms: millis(READ_BACK_DEADLINE),
+            timeout_ms: millis(QUERY_TIMEOUT),
+            log_limit_per_vu: LOG_LIMIT_PER_VU,
+        }),
+        ..empty(plan, corpus_dir, None)
+    };
+    file.list_metrics();
+    file
+}
+
+fn empty(plan: &Plan, corpus_dir: &Path, start_at: Option<jiff::Timestamp>) -> Load {
+    Load {
+        title: plan.profile.name.clone(),
+        corpus_dir: corpus_dir.to_path_buf(),
+        trace_profile: plan.ingestion.trace_profile,
+        seed: plan.seed,
+        run: plan.run,
+        start_at_unix_ms: start_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
+        duration_ms: 0,
+        graceful_stop_ms: 0,
+        ingestion: None,
+        query: None,
+        readback: None,
+        thresholds: BTreeMap::new(),
+        // Set by whoever starts k6.
+        summary_path: "summary.json".into(),
+        headers: BTreeMap::new(),
+    }
+}
+
+/// The planned thresholds of a run, as k6 takes them.
+fn thresholds(checks: &[PlannedCheck], of: Role) -> BTreeMap<String, Vec<String>> {
+    let mut thresholds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for check in checks.iter().filter(|check| check.not_applicable.is_none()) {
+        if let Measure::Threshold { role, metric, expression } = &check.measure
+            && *role == of
+        {
+            thresholds.entry(metric.clone()).or_default().push(expression.clone());
+        }
+    }
+    thresholds
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}

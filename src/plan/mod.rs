@@ -1,0 +1,281 @@
+//! The plan of a case: profile × test type × settings with every number
+//! resolved. Nothing after it reads a variable or a file of the user's.
+
+pub mod checks;
+pub mod load;
+pub mod k6_load;
+pub mod render;
+mod thresholds;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::corpus::Corpus;
+use crate::profile::{K6, Profile, Variant};
+use crate::settings::{Settings, Target, TestType};
+use crate::units::Pretty;
+use checks::PlannedCheck;
+use load::{IngestionLoad, LoadError, QueryLoad};
+
+pub use render::render;
+
+/// Length of the load when neither DURATION nor the profile gives one.
+pub const DEFAULT_DURATION: Duration = Duration::from_secs(5 * 60);
+
+/// Traces read back: so many that a loss of 1 % of all traces shows with 99 %
+/// probability, the smallest n with 0.99^n < 0.01.
+pub const READ_BACK_TRACES: u64 = 459;
+
+/// PromQL over a window of fewer scrapes gives numbers that mean nothing.
+const SCRAPES_IN_A_WINDOW: u32 = 5;
+
+/// A query test needs something to find: this much is ingested before it.
+const LONGEST_SEEDING: Duration = Duration::from_secs(30);
+
+/// What a run will do, and be judged by.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    pub profile: Profile,
+    pub test_type: TestType,
+    pub target: Target,
+    /// What the corpus and the order of payloads are made from.
+    pub seed: u32,
+    /// Tells this run's traces from those of every other run.
+    pub run: u32,
+    #[serde(rename = "warmup_seconds", with = "seconds")]
+    pub warmup: Duration,
+    #[serde(rename = "duration_seconds", with = "seconds")]
+    pub duration: Duration,
+    #[serde(rename = "scrape_interval_seconds", with = "seconds")]
+    pub scrape_interval: Duration,
+    /// Load of the ingestion run; in a query test, of the seeding before it.
+    pub ingestion: IngestionLoad,
+    /// Set in a query test: how long it ingests before the queries start.
+    pub seeding: Option<Seeding>,
+    pub query: QueryLoad,
+    #[serde(rename = "job_timeout_seconds", with = "seconds")]
+    pub job_timeout: Duration,
+    #[serde(rename = "ready_timeout_seconds", with = "seconds")]
+    pub ready_timeout: Duration,
+    pub max_concurrent_queries: usize,
+    pub checks: Vec<PlannedCheck>,
+    /// Fields of the profile that this target can not honour.
+    pub not_applied: Vec<NotApplied>,
+}
+
+/// Ingestion before a query test, not judged for its speed.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Seeding {
+    #[serde(rename = "duration_seconds", with = "seconds")]
+    pub duration: Duration,
+}
+
+/// A field of the profile that changes nothing here, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotApplied {
+    pub field: String,
+    pub reason: String,
+}
+
+/// Why there is no plan for a case.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(
+        "SIZE: found \"{found}\"; expected the name of a profile in {}: {known}", dir.display()
+    )]
+    UnknownSize { found: String, dir: std::path::PathBuf, known: String },
+    #[error("{from}: found {}; the PromQL checks need at least {} ({SCRAPES_IN_A_WINDOW} scrapes)",
+        Pretty(*found), Pretty(*shortest))]
+    TooShort { from: &'static str, found: Duration, shortest: Duration },
+    #[error("VUS_MIN and VUS_MAX: found {min} and {max}; the smaller must come first")]
+    VusOutOfOrder { min: u32, max: u32 },
+    #[error(
+        "no check applies: the profile removes all thresholds and SLOs, and a test of type \
+         {test_type} has no others"
+    )]
+    NothingApplies { test_type: TestType },
+}
+
+/// Makes the plan of one case. `sizes` are the profiles that SIZE may name.
+pub fn plan(
+    profile: &Profile,
+    settings: &Settings,
+    target: Target,
+    sizes: &[Profile],
+    run: u32,
+) -> Result<Plan, PlanError> {
+    let profile = with_overrides(profile, settings, sizes)?;
+    let corpus = Corpus::generate(profile.k6.ingestion.trace_profile, settings.seed);
+    let ingestion = load::ingestion(&profile.k6, &corpus)?;
+    let query = load::query(&profile.k6)?;
+    let scrape_interval = scrape_interval(target);
+    let (duration, from) = match (settings.duration, profile.k6.duration) {
+        (Some(given), _) => (given, "DURATION"),
+        (None, Some(given)) => (given, "k6.duration"),
+        (None, None) => (DEFAULT_DURATION, "the default duration"),
+    };
+    let shortest = scrape_interval * SCRAPES_IN_A_WINDOW;
+    if duration < shortest {
+        return Err(PlanError::TooShort { from, found: duration, shortest });
+    }
+    let warmup = profile.k6.warmup.unwrap_or_default();
+    let test_type = settings.test_type;
+    // A Tempo that only answers queries has data of its own.
+    let seeds = test_type == TestType::Query
+        && (target != Target::Endpoint || settings.tempo_endpoint.is_some());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let checks = checks::plan(&profile, test_type, cores);
+    if checks.iter().all(|check| check.not_applicable.is_some()) {
+        return Err(PlanError::NothingApplies { test_type });
+    }
+    Ok(Plan {
+        not_applied: not_applied(&profile, target),
+        test_type,
+        target,
+        seed: settings.seed,
+        run,
+        warmup,
+        duration,
+        scrape_interval,
+        ingestion,
+        seeding: seeds.then(|| Seeding { duration: duration.min(LONGEST_SEEDING) }),
+        query,
+        job_timeout: settings.job_timeout.unwrap_or_else(|| {
+            Duration::from_secs(30 * 60).max(warmup + duration + Duration::from_secs(10 * 60))
+        }),
+        ready_timeout: settings.pod_ready_timeout,
+        max_concurrent_queries: settings.max_concurrent_queries,
+        checks,
+        profile,
+    })
+}
+
+impl Plan {
+    /// The time that the checks look at, relative to the common start.
+    pub fn window(&self) -> (Duration, Duration) {
+        (self.warmup, self.warmup + self.duration)
+    }
+
+    /// Values of the variables in SLO expressions.
+    pub fn variables(&self, selector: &str) -> BTreeMap<&'static str, String> {
+        let number = |value: f64| format!("{value}");
+        let window_seconds = self.duration.as_secs_f64();
+        BTreeMap::from([
+            ("sel", selector.to_string()),
+            ("window", format!("{}ms", self.duration.as_millis())),
+            ("window_seconds", number(window_seconds)),
+            ("rp", String::new()),
+            (
+                "target_bytes_per_second",
+                number(self.ingestion.target_bytes_per_second.bytes_per_second()),
+            ),
+            (
+                "target_spans_per_second",
+                number(self.ingestion.spans_per_second().as_per_second()),
+            ),
+            (
+                "target_traces_per_second",
+                number(self.ingestion.traces_per_second().as_per_second()),
+            ),
+            (
+                "target_requests_per_second",
+                number(self.ingestion.requests_per_second.as_per_second()),
+            ),
+            (
+                "target_queries_per_second",
+                number(self.query.queries_per_second.as_per_second()),
+            ),
+        ])
+    }
+
+    /// Whether a k6 run of this plan pushes traces.
+    pub fn ingests(&self) -> bool {
+        self.test_type != TestType::Query || self.seeding.is_some()
+    }
+}
+
+/// The profile with SIZE and then the single variables over its `k6` section.
+fn with_overrides(
+    profile: &Profile,
+    settings: &Settings,
+    sizes: &[Profile],
+) -> Result<Profile, PlanError> {
+    let mut profile = profile.clone();
+    if let Some(size) = &settings.size {
+        let Some(named) = sizes.iter().find(|candidate| &candidate.name == size) else {
+            return Err(PlanError::UnknownSize {
+                found: size.clone(),
+                dir: settings.profiles_dir.clone(),
+                known: sizes.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "),
+            });
+        };
+        let K6 { duration, warmup, .. } = profile.k6;
+        profile.k6 = K6 { duration, warmup, ..named.k6.clone() };
+    }
+    let k6 = &mut profile.k6;
+    if let Some(rate) = settings.mb_per_second {
+        k6.ingestion.mb_per_second = rate.mb_per_second();
+    }
+    if let Some(rate) = settings.queries_per_second {
+        k6.query.queries_per_second = rate.as_per_second();
+    }
+    k6.vus.min = settings.vus_min.unwrap_or(k6.vus.min);
+    k6.vus.max = settings.vus_max.unwrap_or(k6.vus.max);
+    if k6.vus.min > k6.vus.max {
+        return Err(PlanError::VusOutOfOrder { min: k6.vus.min, max: k6.vus.max });
+    }
+    if let Some(trace_profile) = settings.trace_profile {
+        k6.ingestion.trace_profile = trace_profile;
+    }
+    Ok(profile)
+}
+
+fn scrape_interval(target: Target) -> Duration {
+    match target {
+        Target::Local | Target::Endpoint => {
+            Duration::from_secs(crate::environment::local::SCRAPE_INTERVAL_SECONDS)
+        }
+        Target::Kubernetes => Duration::from_secs(30),
+    }
+}
+
+fn not_applied(profile: &Profile, target: Target) -> Vec<NotApplied> {
+    let mut fields = Vec::new();
+    let mut add = |given: bool, field: &str, reason: &str| {
+        if given {
+            fields.push(NotApplied { field: field.into(), reason: reason.into() });
+        }
+    };
+    let tempo = &profile.tempo;
+    let storage = profile.storage != crate::profile::Storage::default();
+    match target {
+        Target::Kubernetes => {}
+        Target::Local => {
+            let one = "a single local process";
+            add(tempo.variant == Variant::Stack, "tempo.variant: stack", one);
+            add(tempo.resources.is_some(), "tempo.resources", "local processes are not limited");
+            add(tempo.replication_factor.is_some(), "tempo.replicationFactor", one);
+            add(!tempo.node_selector.is_empty(), "tempo.nodeSelector", one);
+            add(storage, "storage", "a local Tempo stores in a directory");
+        }
+        Target::Endpoint => {
+            add(true, "tempo", "this Tempo exists already");
+            add(storage, "storage", "this Tempo exists already");
+        }
+    }
+    fields
+}
+
+mod seconds {
+    use std::time::Duration;
+
+    use serde::Serializer;
+
+    pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(value.as_secs_f64())
+    }
+}

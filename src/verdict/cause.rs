@@ -1,0 +1,168 @@
+//! For each failed check the likely cause, by the evidence of the run, and
+//! what to try.
+
+use super::judge::Observations;
+use super::{Check, Outcome};
+use crate::plan::Plan;
+use crate::plan::checks::{Measure, PlannedCheck, Role};
+use crate::units::Significant;
+
+/// Answer times from which all users being busy explains dropped iterations.
+const BUSY_USERS: f64 = 0.8;
+
+/// Sets `likely_cause` of every failed check.
+pub(super) fn explain(plan: &Plan, observations: &Observations, checks: &mut [Check]) {
+    for (check, planned) in checks.iter_mut().zip(&plan.checks) {
+        if check.failed() {
+            check.likely_cause = cause(plan, planned, check, observations);
+        }
+    }
+}
+
+fn cause(
+    plan: &Plan,
+    planned: &PlannedCheck,
+    check: &Check,
+    observations: &Observations,
+) -> Option<String> {
+    if let Some(dead) = observations.dead_components.first() {
+        let first_line = dead.lines().next().unwrap_or(dead);
+        return Some(format!("{first_line}; its log is beside the report"));
+    }
+    if check.outcome == Outcome::Unmeasured {
+        return unmeasured(planned, observations);
+    }
+    match &planned.measure {
+        Measure::AcknowledgedBytes | Measure::DroppedIterations(Role::Ingestion) => {
+            refusals(observations).or_else(|| users(plan, observations, Role::Ingestion))
+        }
+        Measure::QueriesDone | Measure::DroppedIterations(Role::Query) => {
+            users(plan, observations, Role::Query)
+        }
+        Measure::Threshold { role: Role::Ingestion, metric, .. }
+            if metric.starts_with("operation_failed") =>
+        {
+            refusals(observations)
+        }
+        Measure::Threshold { metric, .. } if metric.starts_with("http_req_duration") => Some(
+            "Tempo answered more slowly than the bound allows; compare CPU and memory of Tempo in \
+             the metrics CSV, and try more resources or a smaller load"
+                .into(),
+        ),
+        Measure::SpansAtTempo => Some(if check.observed.is_some_and(|lost| lost > 0.0) {
+            "requests were answered, but Tempo did not count their spans: something between k6 \
+             and Tempo drops or merges them; look at the collector's log"
+                .into()
+        } else {
+            "Tempo counted more spans than this run pushed: someone else pushes to it, or a \
+             retry sent requests twice"
+                .into()
+        }),
+        Measure::BytesAtTempo => Some(
+            "requests reached Tempo changed: a processor or a proxy on the way rewrites them"
+                .into(),
+        ),
+        Measure::OtherDiscardedSpans => Some(
+            "Tempo accepted spans and dropped them: its limits on live traces or trace size \
+             (tempo.overrides.maxTracesPerUser); the metrics CSV has the reasons"
+                .into(),
+        ),
+        Measure::SearchesWithTraces => Some(
+            "all searches came back empty: nothing was searchable yet; try a longer DURATION or \
+             a shorter flush period"
+                .into(),
+        ),
+        Measure::ReadBack(_) => Some(
+            "Tempo accepted these traces and answers otherwise now; the k6 read-back log names \
+             each with what differs"
+                .into(),
+        ),
+        Measure::IterationExceptions(role) => {
+            Some(format!("the k6 script failed; the {} log has the exception", role.as_str()))
+        }
+        Measure::InterruptedIterations(_) => Some(
+            "answers were still missing when the load had ended: requests hang longer than k6 \
+             waits for them"
+                .into(),
+        ),
+        Measure::ScheduleLag(_) | Measure::StartLag(_) | Measure::K6Cores(_) => Some(
+            "the load generator got too little CPU: run a smaller load, batch more with \
+             k6.ingestion.tracesPerRequest, or use a larger machine"
+                .into(),
+        ),
+        Measure::CollectorCores => {
+            Some("the collector used all the CPU it has: use a larger machine".into())
+        }
+        _ => None,
+    }
+}
+
+fn unmeasured(planned: &PlannedCheck, observations: &Observations) -> Option<String> {
+    match (&planned.measure, &observations.tempo) {
+        (Measure::SpansAtTempo | Measure::BytesAtTempo | Measure::OtherDiscardedSpans, Err(_)) => {
+            Some("Tempo restarted, or stopped answering".into())
+        }
+        (Measure::PromQl { .. }, _) => Some(
+            "Prometheus has no such number for the window; try the expression on the metrics \
+             that --check-metrics lists"
+                .into(),
+        ),
+        _ => None,
+    }
+}
+
+/// What the refused requests were told, if there were any.
+fn refusals(observations: &Observations) -> Option<String> {
+    let summary = observations.runs.get(&Role::Ingestion)?.summary.as_ref().ok()?;
+    let refused = summary.refused_requests_by_status();
+    let worst = refused.iter().max_by(|a, b| a.1.total_cmp(b.1))?;
+    let (status, count) = (worst.0.as_str(), Significant(*worst.1));
+    Some(match status {
+        "429" => format!(
+            "Tempo's rate limit refused {count} requests (HTTP 429): raise ingestion limits, or \
+             lower k6.ingestion.mbPerSecond"
+        ),
+        "0" => format!(
+            "{count} requests got no answer (refused or broken connections, time-outs); the \
+             ingestion log has the errors"
+        ),
+        "503" => format!(
+            "{count} requests were answered with HTTP 503: Tempo, or the collector's way to it, \
+             was not available"
+        ),
+        other => format!("{count} requests were answered with HTTP {other}"),
+    })
+}
+
+/// By Little's law, whether all virtual users were busy waiting for answers.
+fn users(plan: &Plan, observations: &Observations, role: Role) -> Option<String> {
+    let summary = observations.runs.get(&role)?.summary.as_ref().ok()?;
+    let (rate, max, allocated) = match role {
+        Role::Ingestion => {
+            let load = &plan.ingestion;
+            (load.requests_per_second, load.max_vus, load.allocated_vus)
+        }
+        Role::Query => {
+            (plan.query.queries_per_second, plan.query.max_vus, plan.query.allocated_vus)
+        }
+    };
+    let seconds = summary.mean_iteration_seconds()?;
+    let needed = rate.as_per_second() * seconds;
+    if summary.dropped_iterations() == 0.0 {
+        return None;
+    }
+    Some(if needed > f64::from(max) * BUSY_USERS {
+        format!(
+            "all {max} virtual users were waiting for answers, which took {} s on average: Tempo \
+             is slower than this load needs; or raise k6.vus.max",
+            Significant(seconds)
+        )
+    } else {
+        format!(
+            "answers took {} s on average, so {} users would do, but at moments all of the \
+             {allocated} allocated were busy: raise k6.vus.min",
+            Significant(seconds),
+            Significant(needed.ceil())
+        )
+    })
+}

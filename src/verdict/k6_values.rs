@@ -1,0 +1,173 @@
+//! The numbers of k6's summary that checks are made of, by their meaning.
+
+use std::collections::BTreeMap;
+
+use super::judge::ReadBackFound;
+use crate::k6::load::REFUSAL_REASONS;
+use crate::k6::summary::{Summary, SummaryError, Trend};
+use crate::profile::threshold::{self, Aggregation};
+
+type Value<T> = Result<T, String>;
+
+fn text(err: SummaryError) -> String {
+    err.to_string()
+}
+
+fn count(summary: &Summary, name: &str) -> Value<f64> {
+    summary.counter(name).map(|counter| counter.count).map_err(text)
+}
+
+/// Body bytes of accepted requests, warm-up left out.
+pub fn acknowledged_bytes(summary: &Summary) -> Value<f64> {
+    count(summary, "acknowledged_bytes{op:push}")
+}
+
+/// The same with the warm-up.
+pub fn all_acknowledged_bytes(summary: &Summary) -> Value<f64> {
+    count(summary, "acknowledged_bytes")
+}
+
+/// Spans of requests that Tempo answered: accepted, or refused with a word.
+pub fn spans_answered(summary: &Summary) -> Value<f64> {
+    count(summary, "answered_spans")
+}
+
+pub fn sent_requests(summary: &Summary) -> Value<u64> {
+    count(summary, "sent_requests").map(|count| count as u64)
+}
+
+pub fn refusals_not_logged(summary: &Summary) -> Value<u64> {
+    count(summary, "not_logged").map(|count| count as u64)
+}
+
+/// Refused requests by status class; `network` where there was no answer.
+pub fn refused_requests(summary: &Summary) -> BTreeMap<&'static str, f64> {
+    REFUSAL_REASONS
+        .into_iter()
+        .filter_map(|reason| {
+            let count = count(summary, &format!("refused_requests{{reason:{reason}}}")).ok()?;
+            (count > 0.0).then_some((reason, count))
+        })
+        .collect()
+}
+
+/// Queries with an answer, right or wrong, warm-up left out.
+pub fn queries_done(summary: &Summary, operations: &[&str]) -> Value<f64> {
+    let mut done = 0;
+    for operation in operations {
+        done += summary
+            .trend(&format!("http_req_duration{{op:{operation}}}"))
+            .map_err(text)?
+            .count;
+    }
+    Ok(done as f64)
+}
+
+pub fn searches_with_traces(summary: &Summary) -> Value<f64> {
+    count(summary, "search_hits")
+}
+
+pub fn dropped_iterations(summary: &Summary) -> Value<f64> {
+    count(summary, "dropped_iterations")
+}
+
+pub fn script_exceptions(summary: &Summary) -> Value<f64> {
+    count(summary, "iteration_exceptions")
+}
+
+pub fn schedule_lag_p95_ms(summary: &Summary) -> Value<f64> {
+    let worst = summary
+        .trends
+        .iter()
+        .filter(|(name, trend)| name.starts_with("schedule_lag{op:") && trend.count > 0)
+        .map(|(_, trend)| trend.p95)
+        .reduce(f64::max);
+    worst.ok_or_else(|| "no iteration told when it started".into())
+}
+
+pub fn start_lag_ms(summary: &Summary) -> Value<f64> {
+    summary.gauge("start_late").map(|gauge| gauge.value).map_err(text)
+}
+
+/// Mean time of an iteration, in seconds.
+pub fn mean_iteration_seconds(summary: &Summary) -> Option<f64> {
+    let trend = summary.trends.get("iteration_duration")?;
+    (trend.count > 0).then(|| Trend::seconds(trend.avg))
+}
+
+/// Of a read-back run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadBackCounts {
+    pub found: u64,
+    pub missing: u64,
+    pub partial: u64,
+    pub altered: u64,
+    pub unreadable: u64,
+}
+
+pub fn read_back(summary: &Summary) -> Value<ReadBackCounts> {
+    let of = |kind: &str| count(summary, &format!("readback_{kind}")).map(|count| count as u64);
+    Ok(ReadBackCounts {
+        found: of("found")?,
+        missing: of("missing")?,
+        partial: of("partial")?,
+        altered: of("altered")?,
+        unreadable: of("unreadable")?,
+    })
+}
+
+/// The value that a threshold looked at, and k6's verdict on it.
+pub fn threshold(summary: &Summary, metric: &str, expression: &str) -> Value<(f64, bool)> {
+    if summary.samples(metric).map_err(text)? == 0 {
+        return Err(format!("k6 has no sample of {metric}, and passes what it has no sample of"));
+    }
+    let passed = summary
+        .thresholds
+        .iter()
+        .find(|threshold| threshold.metric == metric && threshold.expression == expression)
+        .ok_or_else(|| format!("k6 did not judge {metric}: {expression}"))?
+        .ok;
+    let parsed = threshold::parse(expression).map_err(|err| err.to_string())?;
+    Ok((value(summary, metric, parsed.aggregation)?, passed))
+}
+
+fn value(summary: &Summary, metric: &str, aggregation: Aggregation) -> Value<f64> {
+    let unknown = || format!("k6's summary has no {aggregation} of {metric}");
+    if let Some(trend) = summary.trends.get(metric) {
+        return match aggregation {
+            Aggregation::Avg => Some(trend.avg),
+            Aggregation::Min => Some(trend.min),
+            Aggregation::Med => Some(trend.p50),
+            Aggregation::Max => Some(trend.max),
+            Aggregation::Count => Some(trend.count as f64),
+            Aggregation::Percentile(50.0) => Some(trend.p50),
+            Aggregation::Percentile(90.0) => Some(trend.p90),
+            Aggregation::Percentile(95.0) => Some(trend.p95),
+            Aggregation::Percentile(99.0) => Some(trend.p99),
+            _ => None,
+        }
+        .ok_or_else(unknown);
+    }
+    if let Some(rate) = summary.rates.get(metric) {
+        return rate.share().ok_or_else(unknown);
+    }
+    if let Some(counter) = summary.counters.get(metric) {
+        return Ok(if aggregation == Aggregation::Rate {
+            counter.per_second
+        } else {
+            counter.count
+        });
+    }
+    summary.gauges.get(metric).map(|gauge| gauge.value).ok_or_else(unknown)
+}
+
+impl From<ReadBackCounts> for ReadBackFound {
+    fn from(counts: ReadBackCounts) -> Self {
+        Self {
+            sampled: counts.found + counts.missing + counts.partial + counts.altered,
+            missing: counts.missing,
+            partial: counts.partial,
+            altered: counts.altered,
+        }
+    }
+}

@@ -1,1 +1,8 @@
-//! (to come)
+//! The load generator: what k6 is told, how it is started, and what it says.
+
+pub mod command;
+pub mod exit;
+pub mod load;
+pub mod log;
+pub mod query_mix;
+pub mod summary;

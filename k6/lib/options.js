@@ -1,0 +1,29 @@
+// Options and set-up that all scripts share.
+
+import { sleep } from 'k6';
+import { Gauge } from 'k6/metrics';
+
+const startLate = new Gauge('start_late', true);
+
+export function optionsOf(load, scenarios) {
+  return {
+    scenarios,
+    thresholds: load.thresholds,
+    summaryTrendStats: ['count', 'min', 'avg', 'med', 'max', 'p(50)', 'p(90)', 'p(95)', 'p(99)'],
+    // Each tag more is a time series more: neither URLs nor groups.
+    systemTags: ['status', 'error_code', 'name', 'scenario'],
+    setupTimeout: `${Math.max(0, (load.start_at_unix_ms || 0) - Date.now()) + 60000}ms`,
+    noCookiesReset: true,
+    maxRedirects: 0,
+  };
+}
+
+// Runs when all VUs are ready, so scripts that were given the same time start
+// together, however long each of them took to get here.
+export function waitForStart(load) {
+  const late = load.start_at_unix_ms ? Date.now() - load.start_at_unix_ms : 0;
+  if (late < 0) {
+    sleep(-late / 1000);
+  }
+  startLate.add(Math.max(0, late));
+}

@@ -1,0 +1,130 @@
+//! `tempo-perf corpus`: what k6 needs to run the scripts by hand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::files::{write_json};
+use super::{Corpus, CorpusError};
+use crate::k6::load::solve_ingestion;
+use crate::profile::{Profile, QuerySpec, TraceProfile};
+use crate::units::{ByteRate, EventRate};
+
+/// Write the trace corpus and the sizes of all profiles for `k6 run`
+#[derive(Debug, Clone, Args)]
+pub struct CorpusArgs {
+    /// Directory to write to
+    #[arg(long, default_value = "k6/corpus")]
+    pub out: PathBuf,
+    /// Directory with the profiles whose sizes are written
+    #[arg(long, default_value = "profiles")]
+    pub profiles_dir: PathBuf,
+    /// What the corpus is made from
+    #[arg(long, env = "TEMPO_PERF_SEED", default_value_t = 1)]
+    pub seed: u32,
+}
+
+/// One entry of `sizes.json`: the load of a profile as the scripts take it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Size {
+    pub trace_profile: TraceProfile,
+    pub mb_per_second: f64,
+    pub traces_per_request: u32,
+    /// Requests in 1,000 seconds, exact for the corpus written beside it.
+    pub ingestion_rate_per_1000s: u64,
+    pub queries_per_second: f64,
+    pub query_rate_per_1000s: u64,
+    pub vus_min: u32,
+    pub vus_max: u32,
+    pub duration_ms: u64,
+    pub warmup_ms: u64,
+    /// The mix and its order as the query script takes them.
+    pub queries: crate::k6::query_mix::Sequence,
+}
+
+const DEFAULT_DURATION_MS: u64 = 300_000;
+
+/// Writes all corpora and `sizes.json`; says on stdout what it wrote.
+pub fn run(args: &CorpusArgs) -> Result<(), CorpusError> {
+    let profiles = read_profiles(&args.profiles_dir)?;
+    let mut corpora = BTreeMap::new();
+    for profile in TraceProfile::ALL {
+        let corpus = Corpus::generate(profile, args.seed);
+        corpus.write_to(&args.out)?;
+        println!(
+            "{:7} {:3} traces, {:6.1} spans and {:8.0} bytes a trace",
+            profile.name(),
+            corpus.payload_count(),
+            corpus.mean_spans_per_trace(),
+            corpus.mean_bytes_per_trace(),
+        );
+        corpora.insert(profile, corpus);
+    }
+    let sizes: BTreeMap<&str, Size> = profiles
+        .iter()
+        .map(|profile| {
+            let corpus = &corpora[&profile.k6.ingestion.trace_profile];
+            (profile.name.as_str(), size(profile, corpus))
+        })
+        .collect();
+    write_json(&args.out.join("sizes.json"), &sizes)?;
+    println!("{} sizes in {}", sizes.len(), args.out.display());
+    Ok(())
+}
+
+fn size(profile: &Profile, corpus: &Corpus) -> Size {
+    let k6 = &profile.k6;
+    let rate = ByteRate::from_mb_per_second(k6.ingestion.mb_per_second);
+    let solved = solve_ingestion(corpus, rate, k6.ingestion.traces_per_request);
+    let millis = |duration: Option<std::time::Duration>| duration.map(|d| d.as_millis() as u64);
+    let own: Option<&[QuerySpec]> = k6.query.queries.as_deref();
+    Size {
+        trace_profile: k6.ingestion.trace_profile,
+        mb_per_second: k6.ingestion.mb_per_second,
+        traces_per_request: solved.traces_per_request,
+        ingestion_rate_per_1000s: solved.requests.per_thousand_seconds(),
+        queries_per_second: k6.query.queries_per_second,
+        query_rate_per_1000s: EventRate::per_second(k6.query.queries_per_second)
+            .per_thousand_seconds(),
+        vus_min: k6.vus.min,
+        vus_max: k6.vus.max,
+        duration_ms: millis(k6.duration).unwrap_or(DEFAULT_DURATION_MS),
+        warmup_ms: millis(k6.warmup).unwrap_or(0),
+        queries: crate::k6::query_mix::sequence(own, corpus.seed()),
+    }
+}
+
+/// Reads the profiles of a directory. To be replaced by the profile loader,
+/// which tells all mistakes of a file with their positions.
+fn read_profiles(dir: &Path) -> Result<Vec<Profile>, CorpusError> {
+    let unreadable = |path: &Path, source| CorpusError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|source| unreadable(dir, source))? {
+        let path = entry.map_err(|source| unreadable(dir, source))?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(CorpusError::NoProfiles {
+            dir: dir.to_owned(),
+        });
+    }
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
+            serde_yaml::from_str(&text).map_err(|error| CorpusError::Profile {
+                path,
+                reason: error.to_string(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,314 @@
+//! k6's summary, as `handleSummary` wrote it: typed, and never a zero that k6
+//! did not report.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum SummaryError {
+    #[error("cannot read k6's summary {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("k6's summary is not JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// Its shape is not that of k6 1.8 to 2.2.
+    #[error("k6's summary: {at} must be {expected}, found {found}")]
+    Shape {
+        at: String,
+        expected: &'static str,
+        found: String,
+    },
+    /// The run's thresholds did not name it, or k6 dropped it.
+    #[error("k6's summary has no {kind} {name}")]
+    Absent { kind: &'static str, name: String },
+}
+
+/// The end-of-run numbers of one k6.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Setup included.
+    pub duration: Duration,
+    pub trends: BTreeMap<String, Trend>,
+    pub counters: BTreeMap<String, Counter>,
+    pub rates: BTreeMap<String, Rate>,
+    pub gauges: BTreeMap<String, Gauge>,
+    /// Metric and expression, as in the script's options.
+    pub thresholds: Vec<Threshold>,
+}
+
+/// Of a trend without samples only the count means anything: 0.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Trend {
+    pub count: u64,
+    /// Whether the values are times, which are in milliseconds.
+    pub is_time: bool,
+    pub min: f64,
+    pub avg: f64,
+    pub max: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+}
+
+impl Trend {
+    /// Seconds of a value of a time trend.
+    pub fn seconds(milliseconds: f64) -> f64 {
+        milliseconds / 1000.0
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Counter {
+    pub count: f64,
+    /// Over the whole run, setup included.
+    pub per_second: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rate {
+    /// Samples that were true; for `operation_failed`, failures.
+    pub hits: u64,
+    pub misses: u64,
+}
+
+impl Rate {
+    /// Absent when there was no sample.
+    pub fn share(&self) -> Option<f64> {
+        let total = self.hits + self.misses;
+        (total > 0).then(|| self.hits as f64 / total as f64)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Gauge {
+    pub value: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Threshold {
+    pub metric: String,
+    pub expression: String,
+    pub ok: bool,
+}
+
+impl Summary {
+    pub fn read(path: &Path) -> Result<Self, SummaryError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SummaryError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text)
+    }
+
+    pub fn parse(text: &str) -> Result<Self, SummaryError> {
+        let root: Value = serde_json::from_str(text).map_err(SummaryError::NotJson)?;
+        let root = Node {
+            value: &root,
+            at: "$".to_owned(),
+        };
+        let milliseconds = root.get("state")?.get("testRunDurationMs")?.number()?;
+        let mut summary = Self {
+            duration: Duration::try_from_secs_f64(milliseconds / 1000.0)
+                .map_err(|_| root.wrong("a duration", &milliseconds.to_string()))?,
+            trends: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            rates: BTreeMap::new(),
+            gauges: BTreeMap::new(),
+            thresholds: Vec::new(),
+        };
+        for (name, metric) in root.get("metrics")?.entries()? {
+            summary.add(name, &metric)?;
+        }
+        Ok(summary)
+    }
+
+    fn add(&mut self, name: &str, metric: &Node<'_>) -> Result<(), SummaryError> {
+        let values = metric.get("values")?;
+        match metric.get("type")?.text()? {
+            "trend" => {
+                let trend = Trend {
+                    count: values.get("count")?.count()?,
+                    is_time: metric.get("contains")?.text()? == "time",
+                    min: values.get("min")?.number()?,
+                    avg: values.get("avg")?.number()?,
+                    max: values.get("max")?.number()?,
+                    p50: values.get("p(50)")?.number()?,
+                    p90: values.get("p(90)")?.number()?,
+                    p95: values.get("p(95)")?.number()?,
+                    p99: values.get("p(99)")?.number()?,
+                };
+                self.trends.insert(name.to_owned(), trend);
+            }
+            "counter" => {
+                let counter = Counter {
+                    count: values.get("count")?.number()?,
+                    per_second: values.get("rate")?.number()?,
+                };
+                self.counters.insert(name.to_owned(), counter);
+            }
+            "rate" => {
+                let rate = Rate {
+                    hits: values.get("passes")?.count()?,
+                    misses: values.get("fails")?.count()?,
+                };
+                self.rates.insert(name.to_owned(), rate);
+            }
+            "gauge" => {
+                let gauge = Gauge {
+                    value: values.get("value")?.number()?,
+                    min: values.get("min")?.number()?,
+                    max: values.get("max")?.number()?,
+                };
+                self.gauges.insert(name.to_owned(), gauge);
+            }
+            other => {
+                return Err(metric
+                    .get("type")?
+                    .wrong("trend, counter, rate or gauge", other));
+            }
+        }
+        if metric.value.get("thresholds").is_some() {
+            for (expression, threshold) in metric.get("thresholds")?.entries()? {
+                self.thresholds.push(Threshold {
+                    metric: name.to_owned(),
+                    expression: expression.to_owned(),
+                    ok: threshold.get("ok")?.boolean()?,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub fn trend(&self, name: &str) -> Result<Trend, SummaryError> {
+        find(&self.trends, "trend", name)
+    }
+
+    pub fn counter(&self, name: &str) -> Result<Counter, SummaryError> {
+        find(&self.counters, "counter", name)
+    }
+
+    pub fn rate(&self, name: &str) -> Result<Rate, SummaryError> {
+        find(&self.rates, "rate", name)
+    }
+
+    pub fn gauge(&self, name: &str) -> Result<Gauge, SummaryError> {
+        find(&self.gauges, "gauge", name)
+    }
+
+    /// Samples of a metric of any kind, by which a threshold on it is paired
+    /// with its count; a gauge does not tell.
+    pub fn samples(&self, name: &str) -> Result<u64, SummaryError> {
+        if let Some(trend) = self.trends.get(name) {
+            return Ok(trend.count);
+        }
+        if let Some(rate) = self.rates.get(name) {
+            return Ok(rate.hits + rate.misses);
+        }
+        self.counter(name).map(|counter| counter.count as u64)
+    }
+}
+
+fn find<T: Copy>(
+    metrics: &BTreeMap<String, T>,
+    kind: &'static str,
+    name: &str,
+) -> Result<T, SummaryError> {
+    metrics
+        .get(name)
+        .copied()
+        .ok_or_else(|| SummaryError::Absent {
+            kind,
+            name: name.to_owned(),
+        })
+}
+
+/// A JSON value that knows where it is.
+struct Node<'a> {
+    value: &'a Value,
+    at: String,
+}
+
+impl<'a> Node<'a> {
+    fn wrong(&self, expected: &'static str, found: &str) -> SummaryError {
+        SummaryError::Shape {
+            at: self.at.clone(),
+            expected,
+            found: found.to_owned(),
+        }
+    }
+
+    fn mismatch(&self, expected: &'static str) -> SummaryError {
+        let mut found = self.value.to_string();
+        if let Some((end, _)) = found.char_indices().nth(60) {
+            found.truncate(end);
+            found.push('…');
+        }
+        self.wrong(expected, &found)
+    }
+
+    fn get(&self, key: &str) -> Result<Node<'a>, SummaryError> {
+        let at = if key.contains(['.', '{', '(']) {
+            format!("{}[\"{key}\"]", self.at)
+        } else {
+            format!("{}.{key}", self.at)
+        };
+        match self.value.get(key) {
+            Some(value) => Ok(Node { value, at }),
+            None => Err(SummaryError::Shape {
+                at,
+                expected: "there",
+                found: "nothing".to_owned(),
+            }),
+        }
+    }
+
+    fn entries(&self) -> Result<Vec<(&'a str, Node<'a>)>, SummaryError> {
+        let object = self
+            .value
+            .as_object()
+            .ok_or_else(|| self.mismatch("an object"))?;
+        Ok(object
+            .iter()
+            .map(|(key, value)| {
+                let at = format!("{}[\"{key}\"]", self.at);
+                (key.as_str(), Node { value, at })
+            })
+            .collect())
+    }
+
+    fn number(&self) -> Result<f64, SummaryError> {
+        self.value
+            .as_f64()
+            .filter(|number| number.is_finite())
+            .ok_or_else(|| self.mismatch("a number"))
+    }
+
+    fn count(&self) -> Result<u64, SummaryError> {
+        let number = self.number()?;
+        if number < 0.0 || number.fract() != 0.0 {
+            return Err(self.mismatch("a whole number of samples"));
+        }
+        Ok(number as u64)
+    }
+
+    fn text(&self) -> Result<&'a str, SummaryError> {
+        self.value.as_str().ok_or_else(|| self.mismatch("a text"))
+    }
+
+    fn boolean(&self) -> Result<bool, SummaryError> {
+        self.value
+            .as_bool()
+            .ok_or_else(|| self.mismatch("true or false"))
+    }
+}

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{EnvironmentError, K6Finished, K6Run};
-use crate::k6::command;
+use super::{EnvironmentError, K6Finished, K6Run, chain};
+use crate::k6::command::k6_command;
+use crate::k6::load::Load;
 use crate::k6::scripts;
-use crate::process::{How, Interrupt, Supervisor};
+use crate::process::{ChildSpec, How, Interrupt, Supervisor};
 use crate::tools::ResolvedTool;
 
 /// k6 ends its iterations and writes its summary after the first signal.
@@ -19,11 +20,13 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub struct K6Process {
     tool: ResolvedTool,
     dir: PathBuf,
+    /// Only an address elsewhere may need a proxy.
+    with_proxies: bool,
 }
 
 impl K6Process {
-    pub fn new(tool: ResolvedTool, work_dir: &Path) -> Self {
-        Self { tool, dir: work_dir.join("k6") }
+    pub fn new(tool: ResolvedTool, work_dir: &Path, with_proxies: bool) -> Self {
+        Self { tool, dir: work_dir.join("k6"), with_proxies }
     }
 
     /// Runs k6 to its end, its time limit or an interrupt.
@@ -39,19 +42,24 @@ impl K6Process {
             .join(run.script);
         let load_path = self.dir.join(format!("{}-load.json", run.name));
         let summary_path = self.dir.join(format!("{}-summary.json", run.name));
-        let mut load = run.load.clone();
-        load.set_summary_path(&summary_path);
-        load.write(&load_path)
+        let load = Load { summary_path: summary_path.clone(), ..run.load };
+        let text = serde_json::to_vec_pretty(&load)
+            .map_err(|err| failed(format!("cannot write the load of {}: {err}", run.name)))?;
+        std::fs::write(&load_path, text)
             .map_err(|err| failed(format!("cannot write {}: {err}", load_path.display())))?;
         let remote_write = remote_write.filter(|_| run.remote_write);
-        let spec = command::spec(
-            &self.tool.path,
-            &script,
-            &load_path,
-            remote_write.as_ref(),
-        )
-        .transient_named(format!("k6 {}", run.name))
-        .log(&run.log);
+        let command = k6_command(&script, &load_path, remote_write.as_ref());
+        let mut spec = ChildSpec::new(format!("k6 {}", run.name), &self.tool.path)
+            .args(command.args)
+            .log(&run.log)
+            // It ends with its load, whatever is to be left running.
+            .transient();
+        for (name, value) in command.env {
+            spec = spec.env(name, value);
+        }
+        if self.with_proxies {
+            spec = spec.with_proxies();
+        }
         let child = supervisor.spawn(spec).map_err(|err| failed(chain(&err)))?;
         let ended_by = tokio::select! {
             _ = child.wait() => None,
@@ -84,16 +92,4 @@ impl K6Process {
 
 fn failed(text: String) -> EnvironmentError {
     EnvironmentError::Failed(text)
-}
-
-/// An error with its causes, each once.
-pub(super) fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

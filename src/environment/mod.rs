@@ -3,19 +3,24 @@
 //! in each.
 
 pub mod endpoint;
+mod k6_process;
 pub mod local;
+mod requests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
 use url::Url;
 
-use crate::k6::load::LoadFile;
+use crate::k6::load::Load;
+use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::metrics::prometheus::PrometheusClient;
-use crate::report::OutputDir;
+use crate::process::Signal;
+use crate::report::{Component, OutputDir};
+
+pub use requests::push_until_accepted;
 
 /// What can go wrong with an environment. The text carries what one would
 /// otherwise have to run again for: command, exit code, log tail.
@@ -24,20 +29,10 @@ pub enum EnvironmentError {
     #[error("{0}")]
     Failed(String),
     #[error("interrupted by {0}")]
-    Interrupted(&'static str),
+    Interrupted(Signal),
     /// Another process took a port between its choice and its use.
     #[error("{what}: a port was taken by another process: {detail}")]
     PortLost { what: String, detail: String },
-}
-
-/// A part of the environment, for the report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Component {
-    pub name: String,
-    /// As the component reports it; empty when it does not know.
-    pub version: String,
-    /// Where it comes from: a path, an image, an address.
-    pub origin: String,
 }
 
 /// Addresses that the load needs.
@@ -56,7 +51,7 @@ pub struct K6Run {
     pub name: &'static str,
     /// Script below `k6/`.
     pub script: &'static str,
-    pub load: LoadFile,
+    pub load: Load,
     /// Where its output goes, appended.
     pub log: PathBuf,
     pub timeout: Duration,
@@ -105,6 +100,8 @@ pub trait Environment: Send + Sync {
     /// All of the above, in parallel where nothing forces an order.
     async fn set_up(&self) -> Result<(), EnvironmentError>;
 
+    /// For files of the run; removed with the environment.
+    fn work_dir(&self) -> &Path;
     fn components(&self) -> Vec<Component>;
     fn addresses(&self) -> Addresses;
     fn capabilities(&self) -> Capabilities;
@@ -112,6 +109,9 @@ pub trait Environment: Send + Sync {
 
     /// Runs k6 to its end; with an interrupt it is stopped.
     async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError>;
+    /// Waits until Prometheus has a sample of Tempo from `at` or later; where
+    /// there are no such samples, not at all.
+    async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError>;
     /// Tempo's counters now, from its own `/metrics`.
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError>;
     /// CPU time that the collector has used so far.
@@ -125,4 +125,25 @@ pub trait Environment: Send + Sync {
     async fn tear_down(&self) -> Result<(), EnvironmentError>;
     /// For `--skip-cleanup`: how to reach what runs on, and how to stop it.
     fn how_to_reach_and_stop(&self) -> String;
+}
+
+/// A new directory for the files of a run of `profile`, not yet made.
+fn new_work_dir(profile: &str) -> PathBuf {
+    let now = Timestamp::now().as_millisecond();
+    std::env::temp_dir().join(format!("tempo-perf-{profile}-{}-{now}", std::process::id()))
+}
+
+/// An error with its causes on one line, each once.
+pub fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut source = err.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }

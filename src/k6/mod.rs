@@ -5,4 +5,5 @@ pub mod exit;
 pub mod load;
 pub mod log;
 pub mod query_mix;
+pub mod scripts;
 pub mod summary;

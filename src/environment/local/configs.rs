@@ -59,6 +59,28 @@ pub enum TempoLine {
     V3,
 }
 
+impl TempoLine {
+    /// The line of a binary. One built without version flags does not know its
+    /// version; the flag of the memory ballast exists only in 2.x.
+    pub fn of(path: &Path, major: Option<u64>) -> Result<Self, String> {
+        match major {
+            Some(0..=1) => Err(format!("{}: Tempo 2.10 or newer is needed", path.display())),
+            Some(2) => Ok(Self::V2),
+            Some(_) => Ok(Self::V3),
+            None => {
+                let help = std::process::Command::new(path)
+                    .arg("-help")
+                    .stdin(std::process::Stdio::null())
+                    .output()
+                    .map_err(|err| format!("cannot run {} -help: {err}", path.display()))?;
+                let text = [help.stdout, help.stderr].concat();
+                let ballast = String::from_utf8_lossy(&text).contains("mem-ballast-size-mbs");
+                Ok(if ballast { Self::V2 } else { Self::V3 })
+            }
+        }
+    }
+}
+
 /// Configuration of a single-binary Tempo with local storage, for recent data
 /// to be searchable about a second after it was pushed.
 pub fn tempo(line: TempoLine, ports: &Ports, dir: &Path, overrides: Option<&Overrides>) -> String {

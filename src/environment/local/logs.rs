@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::environment::EnvironmentError;
+use crate::environment::{EnvironmentError, chain};
 use crate::report::OutputDir;
 
 /// Copies each log that exists; a part that never started has none.
@@ -15,7 +15,9 @@ pub(in crate::environment) fn copy(
         if !from.exists() {
             continue;
         }
-        let to = output.component_log(component);
+        let to = output
+            .component_log(component, None)
+            .map_err(|err| EnvironmentError::Failed(chain(&err)))?;
         std::fs::copy(&from, &to).map_err(|err| {
             EnvironmentError::Failed(format!(
                 "cannot copy {} to {}: {err}",

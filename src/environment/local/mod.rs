@@ -6,24 +6,27 @@ mod logs;
 mod parts;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use url::Url;
 
 pub use configs::{Ports, SCRAPE_INTERVAL_SECONDS, ScrapeJob, TempoLine};
 pub use parts::{Backend, Part};
 
 use super::k6_process::K6Process;
-use super::{Addresses, Capabilities, Component, Environment, EnvironmentError, K6Finished, K6Run};
+use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run, chain};
 use crate::metrics::exposition::CounterSnapshot;
-use crate::metrics::prometheus::PrometheusClient;
-use crate::process::{Child, ChildSpec, Interrupt, Supervisor, WorkDir};
+use crate::metrics::{PrometheusClient, exposition, http_client};
+use crate::plan::Plan;
+use crate::process::{Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir};
 use crate::profile::{CollectorMode, Overrides};
-use crate::report::OutputDir;
-use crate::tools::ResolvedTool;
+use crate::report::{Component, OutputDir};
+use crate::settings::Settings;
+use crate::tools::{ResolvedTool, Tempo, Tool};
 
 /// Set-ups tried when another process takes one of the chosen ports.
 const SET_UP_ATTEMPTS: usize = 3;
@@ -31,9 +34,14 @@ const SET_UP_ATTEMPTS: usize = 3;
 /// Tempo 2.10 can take more than 30 s to stop.
 const STOP_GRACE: Duration = Duration::from_secs(40);
 
+/// Matchers of Tempo's own series.
+const SELECTOR: &str = "job=\"tempo\"";
+
 /// What a local environment is made of.
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
+    /// Names the work directory.
+    pub profile: String,
     pub backend: Backend,
     pub k6: ResolvedTool,
     pub collector: ResolvedTool,
@@ -41,6 +49,35 @@ pub struct LocalOptions {
     pub collector_mode: CollectorMode,
     pub overrides: Option<Overrides>,
     pub ready_timeout: Duration,
+}
+
+impl LocalOptions {
+    /// The environment of a plan: Tempo where one was found, else the store.
+    pub fn new(
+        settings: &Settings,
+        plan: &Plan,
+        tools: Vec<ResolvedTool>,
+        tempo: Option<Tempo>,
+        tempo_perf: &Path,
+    ) -> Result<Self, EnvironmentError> {
+        let find = |tool: Tool| {
+            tools
+                .iter()
+                .find(|resolved| resolved.tool == tool)
+                .cloned()
+                .ok_or_else(|| failed(format!("{tool} was not resolved")))
+        };
+        Ok(Self {
+            profile: plan.profile.name.clone(),
+            backend: Backend::choose(settings, tempo, tempo_perf)?,
+            k6: find(Tool::K6)?,
+            collector: find(Tool::Otelcol)?,
+            prometheus: find(Tool::Prometheus)?,
+            collector_mode: plan.profile.k6.ingestion.collector,
+            overrides: plan.profile.tempo.overrides.clone(),
+            ready_timeout: plan.ready_timeout,
+        })
+    }
 }
 
 /// Local processes, and the directory that holds their data.
@@ -51,7 +88,7 @@ pub struct LocalEnvironment {
     work_dir: WorkDir,
     k6: K6Process,
     ports: Mutex<Ports>,
-    children: tokio::sync::Mutex<BTreeMap<Part, Child>>,
+    children: Mutex<BTreeMap<Part, Arc<Child>>>,
 }
 
 impl LocalEnvironment {
@@ -61,8 +98,10 @@ impl LocalEnvironment {
         supervisor: Supervisor,
         interrupt: Interrupt,
     ) -> Result<Self, EnvironmentError> {
-        let work_dir = supervisor.work_dir("local").map_err(failed)?;
-        let k6 = K6Process::new(options.k6.clone(), work_dir.path());
+        let work_dir = supervisor
+            .work_dir(super::new_work_dir(&options.profile))
+            .map_err(|err| failed(chain(&err)))?;
+        let k6 = K6Process::new(options.k6.clone(), work_dir.path(), false);
         Ok(Self {
             ports: Mutex::new(choose_ports()?),
             options,
@@ -70,7 +109,7 @@ impl LocalEnvironment {
             interrupt,
             work_dir,
             k6,
-            children: tokio::sync::Mutex::default(),
+            children: Mutex::default(),
         })
     }
 
@@ -89,36 +128,43 @@ impl LocalEnvironment {
         Ok(path)
     }
 
+    fn child(&self, part: Part) -> Option<Arc<Child>> {
+        self.children.lock().expect("no holder of the children panics").get(&part).cloned()
+    }
+
     /// Starts a part and waits until it answers.
     async fn start(&self, part: Part, spec: ChildSpec, ready: Url) -> Result<(), EnvironmentError> {
-        let log = self.log_of(part);
-        let child = self.supervisor.spawn(spec.log(&log)).map_err(failed)?;
-        self.children.lock().await.insert(part, child);
-        let client = super::loopback_client();
+        let spec = spec.log(self.log_of(part));
+        let child = Arc::new(self.supervisor.spawn(spec).map_err(|err| failed(chain(&err)))?);
+        self.children
+            .lock()
+            .expect("no holder of the children panics")
+            .insert(part, Arc::clone(&child));
+        let client = http_client(&ready).map_err(|err| failed(chain(&err)))?;
+        let ended = || child.try_wait().map(|_| child.describe_failure());
         let result = crate::process::until_ready(
             &format!("{part}: GET {ready}"),
             self.options.ready_timeout,
             &self.interrupt,
-            || {
-                let mut children = self.children.try_lock().ok()?;
-                children.get_mut(&part)?.ended_with()
-            },
-            async || super::probe_get(&client, &ready).await,
+            ended,
+            async || super::requests::probe(&client, &ready).await,
         )
         .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(crate::process::NotReady::Interrupted { signal, .. }) => {
-                Err(EnvironmentError::Interrupted(signal.name()))
+        let detail = match result {
+            // Another process may have answered on the port that ours lost.
+            Ok(_) => match ended() {
+                None => return Ok(()),
+                Some(failure) => failure,
+            },
+            Err(NotReady::Interrupted { signal, .. }) => {
+                return Err(EnvironmentError::Interrupted(signal));
             }
-            Err(err) => {
-                let detail = err.to_string();
-                if crate::process::is_address_in_use(&detail) {
-                    Err(EnvironmentError::PortLost { what: part.to_string(), detail })
-                } else {
-                    Err(failed(detail))
-                }
-            }
+            Err(err) => chain(&err),
+        };
+        if crate::process::is_address_in_use(&detail) {
+            Err(EnvironmentError::PortLost { what: part.to_string(), detail })
+        } else {
+            Err(failed(detail))
         }
     }
 
@@ -134,15 +180,16 @@ impl LocalEnvironment {
         Ok(())
     }
 
+    /// Stops the parts in an order in which none fails for want of another.
     async fn stop_all(&self) -> Result<(), EnvironmentError> {
-        let children = std::mem::take(&mut *self.children.lock().await);
-        let mut children: Vec<(Part, Child)> = children.into_iter().collect();
-        // The collector stops before Tempo, so that it does not retry into it.
-        children.sort_by_key(|(part, _)| part.stop_order());
+        let children =
+            std::mem::take(&mut *self.children.lock().expect("no holder of the children panics"));
         let mut errors = Vec::new();
-        for (part, mut child) in children {
-            if let Err(err) = child.stop(STOP_GRACE).await {
-                errors.push(format!("{part}: {err}"));
+        for part in Part::STOP_ORDER {
+            if let Some(child) = children.get(&part)
+                && let Err(err) = child.stop(STOP_GRACE).await
+            {
+                errors.push(chain(&err));
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(failed(errors.join("; "))) }
@@ -233,11 +280,15 @@ impl Environment for LocalEnvironment {
         unreachable!("the last attempt returns")
     }
 
+    fn work_dir(&self) -> &Path {
+        self.work_dir.path()
+    }
+
     fn components(&self) -> Vec<Component> {
         let tool = |name: &str, tool: &ResolvedTool| Component {
             name: name.into(),
             version: tool.version.clone(),
-            origin: format!("{} ({})", tool.path.display(), tool.origin),
+            origin: Some(format!("{} ({})", tool.path.display(), tool.origin)),
         };
         vec![
             self.options.backend.component(),
@@ -257,7 +308,7 @@ impl Environment for LocalEnvironment {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            tempo_metrics: Ok("job=\"tempo\"".into()),
+            tempo_metrics: Ok(SELECTOR.into()),
             collector_cpu: Ok(()),
             visibility_delay: self.options.backend.visibility_delay(self.options.overrides.as_ref()),
             readable_bytes: self.options.backend.readable_bytes(),
@@ -266,7 +317,8 @@ impl Environment for LocalEnvironment {
     }
 
     fn prometheus(&self) -> Option<PrometheusClient> {
-        Some(PrometheusClient::new(local_url(self.ports().prometheus, ""), None))
+        self.child(Part::Prometheus)?;
+        PrometheusClient::new(local_url(self.ports().prometheus, ""), None).ok()
     }
 
     async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError> {
@@ -274,42 +326,51 @@ impl Environment for LocalEnvironment {
         self.k6.run(&self.supervisor, &self.interrupt, run, Some(remote_write)).await
     }
 
+    async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
+        match self.prometheus() {
+            Some(prometheus) => super::requests::wait_for_scrape(&prometheus, SELECTOR, at).await,
+            None => Err(failed("Prometheus is not running")),
+        }
+    }
+
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
-        super::scrape(&local_url(self.ports().tempo_http, "/metrics")).await
+        let url = local_url(self.ports().tempo_http, "/metrics");
+        exposition::scrape(&url).await.map_err(|err| failed(chain(&err)))
     }
 
     fn collector_cpu(&self) -> Option<Duration> {
-        let children = self.children.try_lock().ok()?;
-        children.get(&Part::Collector)?.cpu_time_now()
+        self.child(Part::Collector)?.cpu_time_now()
     }
 
     fn dead_components(&self) -> Vec<String> {
-        let Ok(mut children) = self.children.try_lock() else { return Vec::new() };
+        let children = self.children.lock().expect("no holder of the children panics");
         children
-            .iter_mut()
-            .filter_map(|(part, child)| {
-                child.ended_with().map(|failure| format!("{part} ended during the run\n{failure}"))
-            })
+            .iter()
+            .filter(|(_, child)| child.try_wait().is_some())
+            .map(|(part, child)| format!("{part} ended during the run\n{}", child.describe_failure()))
             .collect()
     }
 
     async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError> {
-        logs::copy(output, Part::ALL.map(|part| (part.file_name(), self.log_of(part))))
+        let backend = self.options.backend.log_name();
+        let logs = Part::ALL.map(|part| {
+            let name = if part == Part::Tempo { backend } else { part.file_name() };
+            (name, self.log_of(part))
+        });
+        logs::copy(output, logs)
     }
 
     async fn tear_down(&self) -> Result<(), EnvironmentError> {
         let stopped = self.stop_all().await;
-        let removed = self.work_dir.remove().map_err(failed);
+        let removed = self.work_dir.remove().map_err(|err| failed(chain(&err)));
         stopped.and(removed)
     }
 
     fn how_to_reach_and_stop(&self) -> String {
         let ports = self.ports();
-        let groups: Vec<String> = self
-            .children
-            .try_lock()
-            .map(|children| children.values().map(|child| format!("-{}", child.pid())).collect())
-            .unwrap_or_default();
+        let children = self.children.lock().expect("no holder of the children panics");
+        let groups: Vec<String> =
+            children.values().map(|child| format!("-{}", child.pid())).collect();
         format!(
             "left running:\n  \
              Tempo's API      http://127.0.0.1:{}\n  \

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::configs::{Ports, TempoLine};
-use crate::environment::Component;
+use crate::environment::EnvironmentError;
 use crate::process::ChildSpec;
 use crate::profile::Overrides;
+use crate::report::{Component, Machine};
+use crate::settings::Settings;
+use crate::tools::{Origin, Tempo};
 
 /// A long-lived process of a local run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,22 +23,18 @@ pub enum Part {
 impl Part {
     pub const ALL: [Part; 3] = [Part::Tempo, Part::Collector, Part::Prometheus];
 
+    /// The collector first, so that it does not push into a Tempo that is gone.
+    pub(super) const STOP_ORDER: [Part; 3] = [Part::Collector, Part::Tempo, Part::Prometheus];
+
     /// Its name in file names.
     pub fn file_name(self) -> &'static str {
         match self {
             Part::Tempo => "tempo",
-            Part::Collector => "otel-collector",
+            Part::Collector => "otelcol",
             Part::Prometheus => "prometheus",
         }
     }
 
-    pub(super) fn stop_order(self) -> u8 {
-        match self {
-            Part::Collector => 0,
-            Part::Tempo => 1,
-            Part::Prometheus => 2,
-        }
-    }
 }
 
 impl fmt::Display for Part {
@@ -71,7 +70,47 @@ pub enum Backend {
 /// to spare: see the README of the store's limits.
 const STORE_BYTES_PER_PUSHED_BYTE: f64 = 2.0;
 
+/// The store's share of the machine's memory, between these bounds.
+const STORE_MEMORY_SHARE: u64 = 4;
+const STORE_MEMORY_MIN: u64 = 256 << 20;
+const STORE_MEMORY_MAX: u64 = 4 << 30;
+
 impl Backend {
+    /// Tempo where one was found, else the built-in store.
+    pub fn choose(
+        settings: &Settings,
+        tempo: Option<Tempo>,
+        tempo_perf: &Path,
+    ) -> Result<Self, EnvironmentError> {
+        let Some(tempo) = tempo else {
+            let memory = Machine::gather().memory_bytes.unwrap_or(STORE_MEMORY_MIN);
+            return Ok(Backend::TraceStore {
+                path: tempo_perf.to_path_buf(),
+                memory_bytes: (memory / STORE_MEMORY_SHARE)
+                    .clamp(STORE_MEMORY_MIN, STORE_MEMORY_MAX),
+                faults: settings.store_faults.clone(),
+            });
+        };
+        let line = TempoLine::of(&tempo.path, tempo.major()).map_err(EnvironmentError::Failed)?;
+        Ok(Backend::Tempo {
+            version: tempo.version.map(|version| version.to_string()).unwrap_or_default(),
+            origin: match tempo.origin {
+                Origin::Variable => "TEMPO_PERF_TEMPO_BIN".into(),
+                other => other.to_string(),
+            },
+            path: tempo.path,
+            line,
+        })
+    }
+
+    /// Its name among the logs.
+    pub(super) fn log_name(&self) -> &'static str {
+        match self {
+            Backend::Tempo { .. } => "tempo",
+            Backend::TraceStore { .. } => "trace-store",
+        }
+    }
+
     pub(super) fn spec(&self, ports: &Ports, config: &Path) -> ChildSpec {
         match self {
             Backend::Tempo { path, line, .. } => {
@@ -106,12 +145,12 @@ impl Backend {
             Backend::Tempo { path, version, origin, .. } => Component {
                 name: "tempo".into(),
                 version: version.clone(),
-                origin: format!("{} ({origin})", path.display()),
+                origin: Some(format!("{} ({origin})", path.display())),
             },
             Backend::TraceStore { .. } => Component {
                 name: "trace-store".into(),
                 version: env!("CARGO_PKG_VERSION").into(),
-                origin: "built in".into(),
+                origin: Some("built in".into()),
             },
         }
     }

@@ -1,0 +1,82 @@
+//! Small requests to components: readiness, a first trace, the last scrape.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::{EnvironmentError, chain};
+use crate::metrics::{NoNumber, PrometheusClient, http_client};
+
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Scrapes that may be missed before the last one of a run is given up.
+const SCRAPE_WAIT: Duration = Duration::from_secs(15);
+
+/// Succeeds when `url` answers 200; else says what it answered.
+pub(super) async fn probe(client: &reqwest::Client, url: &Url) -> Result<(), String> {
+    let answer = client.get(url.clone()).send().await.map_err(|err| chain(&err.without_url()))?;
+    let status = answer.status();
+    if status == reqwest::StatusCode::OK {
+        return Ok(());
+    }
+    let body = answer.text().await.unwrap_or_default();
+    Err(format!("{status}: {}", body.lines().next().unwrap_or_default()))
+}
+
+/// Pushes an OTLP request until it is accepted: what answers its readiness
+/// probe may still refuse data for a moment.
+pub async fn push_until_accepted(
+    url: &Url,
+    body: &[u8],
+    limit: Duration,
+) -> Result<(), EnvironmentError> {
+    let client = http_client(url).map_err(|err| EnvironmentError::Failed(chain(&err)))?;
+    let began = Instant::now();
+    loop {
+        let sent = client
+            .post(url.clone())
+            .header("Content-Type", "application/x-protobuf")
+            .body(body.to_vec())
+            .send()
+            .await;
+        let last_seen = match sent {
+            Ok(answer) if answer.status() == reqwest::StatusCode::OK => return Ok(()),
+            Ok(answer) => format!("HTTP {}", answer.status()),
+            Err(err) => chain(&err.without_url()),
+        };
+        if began.elapsed() > limit {
+            return Err(EnvironmentError::Failed(format!(
+                "{url} accepted no trace within {:.0} s; last seen: {last_seen}",
+                limit.as_secs_f64()
+            )));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until Prometheus has scraped the series of `selector` at `at` or later.
+pub(super) async fn wait_for_scrape(
+    prometheus: &PrometheusClient,
+    selector: &str,
+    at: Timestamp,
+) -> Result<(), EnvironmentError> {
+    let wanted = at.as_millisecond() as f64 / 1000.0;
+    let expression = format!("max(timestamp(up{{{selector}}}))");
+    let began = Instant::now();
+    loop {
+        let last_seen = match prometheus.single_value(&expression, Timestamp::now()).await {
+            Ok(scraped) if scraped >= wanted => return Ok(()),
+            Ok(scraped) => format!("the last scrape is {:.1} s too old", wanted - scraped),
+            Err(NoNumber::Empty) => "no scrape yet".to_string(),
+            Err(err) => chain(&err),
+        };
+        if began.elapsed() > SCRAPE_WAIT {
+            return Err(EnvironmentError::Failed(format!(
+                "Prometheus did not scrape Tempo within {} s: {last_seen}",
+                SCRAPE_WAIT.as_secs()
+            )));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -185,6 +185,8 @@ impl Builder<'_> {
     async fn lock(&self, pin: &Pin) -> Result<File, BuildError> {
         const FIRST_PAUSE: Duration = Duration::from_millis(20);
         const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+        // By then the holder has written its number, or has gone.
+        const SILENCE: Duration = Duration::from_millis(100);
         let path = self.cache.join(format!("{}.lock", pin.key()));
         let file = File::options()
             .create(true)
@@ -194,6 +196,7 @@ impl Builder<'_> {
             .open(&path)
             .map_err(|source| cache_error("open", &path, source))?;
         let mut pause = FIRST_PAUSE;
+        let start = Instant::now();
         let mut told = false;
         loop {
             match file.try_lock() {
@@ -203,7 +206,7 @@ impl Builder<'_> {
                 }
                 Err(TryLockError::WouldBlock) => {}
             }
-            if !std::mem::replace(&mut told, true) {
+            if start.elapsed() >= SILENCE && !std::mem::replace(&mut told, true) {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
                 let holder = match holder.trim() {
                     "" => "another process".to_owned(),

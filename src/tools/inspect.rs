@@ -223,7 +223,7 @@ fn missing_component(components: &str) -> Option<&'static str> {
         }
         let name = line.trim().strip_prefix("- name: ");
         receiver |= section == "receivers" && name == Some("otlp");
-        // Called `otlp` until 0.143 or so; the old name still works as an alias.
+        // Newer ones list it as `otlp_grpc`; `otlp` still works there in a configuration.
         exporter |= section == "exporters" && matches!(name, Some("otlp" | "otlp_grpc"));
     }
     match (receiver, exporter) {

@@ -430,3 +430,29 @@ mod files {
         );
     }
 }
+
+/// Neither parser may panic, and what passes the checks must also be read: a
+/// mistake without a key would come from serde, which cannot say more.
+#[test]
+fn damaged_profiles_are_read_or_refused() {
+    let odd = [
+        "", "\t", "&", "*", "'", "\"", "[", "}", "|", "%", "\u{0}", "é", "\n", ": ", "- ",
+    ];
+    for (at, _) in GOOD.char_indices() {
+        let _ = parse(&GOOD[..at]);
+        for piece in odd {
+            let text = format!("{}{piece}{}", &GOOD[..at], &GOOD[at + 1..]);
+            if let Err(errors) = parse(&text) {
+                assert!(
+                    !errors.mistakes.is_empty(),
+                    "{text} must be refused for a reason"
+                );
+                let message = errors.to_string();
+                assert!(
+                    !message.contains("invalid type") && !message.contains("missing field"),
+                    "the checks must find what serde finds:\n{text}\n{message}"
+                );
+            }
+        }
+    }
+}

@@ -294,7 +294,10 @@ impl JsonSchema for QuantityText {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "number"], "pattern": limits::QUANTITY_PATTERN })
+        schemars::json_schema!({
+            "type": ["string", "number"],
+            "pattern": limits::QUANTITY_PATTERN,
+        })
     }
 }
 

@@ -29,7 +29,8 @@ const LIBTEST: &str = "Options of every Rust test";
 const LIBTEST_HELP: [(&str, &str); 16] = [
     (
         "filter",
-        "Run the case of this name alone; any other text runs all cases whose names contain it [default: all]",
+        "Run the case of this name alone; any other text runs all cases whose \
+         names contain it [default: all]",
     ),
     ("list", "Print the names of the cases and run none"),
     ("exact", "Let CASE and --skip match whole names only"),

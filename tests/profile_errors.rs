@@ -56,7 +56,12 @@ fn assert_messages(group: &str, text: &str) {
     let case = case
         .trim_start_matches(|c: char| c.is_ascii_digit())
         .trim_start_matches('_');
-    insta::with_settings!({ snapshot_suffix => case, description => text, omit_expression => true, prepend_module_to_snapshot => false }, {
+    let input = if text.len() < 500 {
+        text
+    } else {
+        "(too long to show)"
+    };
+    insta::with_settings!({ snapshot_suffix => case, description => input, omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!(group, errors.to_string());
     });
 }
@@ -305,8 +310,7 @@ fn positions_count_the_same_with_a_byte_order_mark_and_crlf() {
 
 #[test]
 fn a_full_profile_is_read() {
-    let profile = parse(&and("\
-    queries:
+    let profile = parse(&and("    queries:
       - { name: errors, operation: search, traceql: '{ status = error }', weight: 3 }
       - { name: services, operation: tag_values, tag: resource.service.name }
       - { name: by-id, operation: trace_by_id }
@@ -424,5 +428,31 @@ mod files {
             "found no profiles directory \"no/such/dir\"; expected one with a YAML file for each case: \
              run in the checkout, or name it with --profiles-dir or TEMPO_PERF_PROFILES_DIR"
         );
+    }
+}
+
+/// Neither parser may panic, and what passes the checks must also be read: a
+/// mistake without a key would come from serde, which cannot say more.
+#[test]
+fn damaged_profiles_are_read_or_refused() {
+    let odd = [
+        "", "\t", "&", "*", "'", "\"", "[", "}", "|", "%", "\u{0}", "é", "\n", ": ", "- ",
+    ];
+    for (at, _) in GOOD.char_indices() {
+        let _ = parse(&GOOD[..at]);
+        for piece in odd {
+            let text = format!("{}{piece}{}", &GOOD[..at], &GOOD[at + 1..]);
+            if let Err(errors) = parse(&text) {
+                assert!(
+                    !errors.mistakes.is_empty(),
+                    "{text} must be refused for a reason"
+                );
+                let message = errors.to_string();
+                assert!(
+                    !message.contains("invalid type") && !message.contains("missing field"),
+                    "the checks must find what serde finds:\n{text}\n{message}"
+                );
+            }
+        }
     }
 }

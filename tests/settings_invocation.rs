@@ -249,7 +249,7 @@ fn a_bare_endpoint_is_told_what_to_do() {
         refused("", "TEMPO_ENDPOINT=tempo:4317"),
         "TEMPO_ENDPOINT: found \"tempo:4317\", which does not start with http:// or https://; expected \
          an http:// or https:// URL of the OTLP/HTTP port, for example http://tempo:4318 \
-         (4317 is the port of OTLP/gRPC, which k6 does not speak)"
+         (4317 is the port of OTLP/gRPC, which the load does not speak)"
     );
 }
 
@@ -365,6 +365,11 @@ mod selection {
         "--ignored",
         "",
         "no profile matches --ignored; expected some of 1x-demo, 1x-small, medium, small"
+    )]
+    #[case::benchmarks(
+        "--bench",
+        "",
+        "no profile matches --bench; expected some of 1x-demo, 1x-small, medium, small"
     )]
     #[case::unknown_flag(
         "--profiles=small,meduim",

@@ -36,7 +36,9 @@ pub const QUERIES_PER_SECOND: &str =
 pub const BYTES: &str = "expected a Kubernetes quantity of 1Mi to 1Pi, for example 512Mi or 8Gi";
 pub const CPU: &str =
     "expected CPU cores as a Kubernetes quantity, from 1m to 1000, for example 1000m or 0.5";
-pub const BUCKET: &str = "expected the name of an S3 bucket: 3 to 63 small letters, digits, dots and hyphens, for example tempo-traces";
+pub const BUCKET: &str = "expected the name of an S3 bucket: 3 to 63 small letters, \
+    digits, dots and hyphens, for example tempo-traces";
 pub const REGION: &str = "expected a region, for example us-east-2";
 pub const URL: &str = "expected an http:// or https:// URL, for example https://s3.example.com";
-pub const SECRET_NAME: &str = "expected the name of a Kubernetes Secret: small letters, digits, dots and hyphens, for example tempo-s3";
+pub const SECRET_NAME: &str = "expected the name of a Kubernetes Secret: small letters, digits, \
+    dots and hyphens, for example tempo-s3";

@@ -12,6 +12,7 @@ mod nearest;
 mod quantity;
 mod rules;
 pub mod schema;
+mod text;
 pub mod threshold;
 mod tree;
 mod types;

@@ -84,7 +84,14 @@ fn check_storage(storage: &Node, report: &mut Report) {
             );
         }
         if storage.get("region").is_none() && storage.get("endpoint").is_none() {
-            report(at, "storage.region", "neither region nor endpoint".into(), "the region of the bucket on AWS, for example us-east-2, or the endpoint of another store".into());
+            report(
+                at,
+                "storage.region",
+                "neither region nor endpoint".into(),
+                "the region of the bucket on AWS, for example us-east-2, or the endpoint of \
+ another store"
+                    .into(),
+            );
         }
     }
     let foreign: &[&str] = if s3 {
@@ -208,7 +215,14 @@ fn check_selector(selector: &Node, report: &mut Report) {
             .text()
             .is_some_and(|text| !text.is_empty() && !word(text))
         {
-            report(value.at, &format!("tempo.nodeSelector.{name}"), value.describe(), "the value of a node label: letters, digits, dots, hyphens and underscores, or \"\"".into());
+            report(
+                value.at,
+                &format!("tempo.nodeSelector.{name}"),
+                value.describe(),
+                "the value of a node label: letters, digits, dots, hyphens and underscores, \
+ or \"\""
+                    .into(),
+            );
         }
     }
 }

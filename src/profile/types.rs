@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::limits;
+use super::{limits, text};
 
 /// A load test case: the Tempo to set up, the load to put on it, and the
 /// bounds by which it is judged.
@@ -17,7 +17,7 @@ use super::limits;
 pub struct Profile {
     /// The file's name without `.yaml`: small letters, digits and hyphens, at
     /// most 40 characters.
-    #[schemars(extend("format" = "dns-label", "pattern" = limits::LABEL_PATTERN, "maxLength" = limits::NAME_LENGTH, "errorMessage" = limits::LABEL))]
+    #[schemars(with = "text::Label")]
     pub name: String,
     /// One line for lists and reports, with the load in GB a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,11 +74,11 @@ pub enum Variant {
 pub struct Resources {
     /// For instance 8Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "QuantityText", extend("format" = "byte-quantity", "errorMessage" = limits::BYTES))]
+    #[schemars(with = "text::Bytes")]
     pub memory: Option<String>,
     /// For instance 1000m or 0.5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "QuantityText", extend("format" = "cpu-quantity", "errorMessage" = limits::CPU))]
+    #[schemars(with = "text::Cpu")]
     pub cpu: Option<String>,
 }
 
@@ -104,7 +104,7 @@ pub struct IngesterTuning {
         with = "duration_text::option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "String", extend("format" = "positive-duration", "pattern" = limits::DURATION_PATTERN, "errorMessage" = limits::POSITIVE_DURATION))]
+    #[schemars(with = "text::PositiveDuration")]
     pub flush_check_period: Option<Duration>,
     /// How long a trace must be idle before it is written to the head block.
     #[serde(
@@ -112,7 +112,7 @@ pub struct IngesterTuning {
         with = "duration_text::option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "String", extend("format" = "positive-duration", "pattern" = limits::DURATION_PATTERN, "errorMessage" = limits::POSITIVE_DURATION))]
+    #[schemars(with = "text::PositiveDuration")]
     pub trace_idle_period: Option<Duration>,
     /// Age at which the head block is cut.
     #[serde(
@@ -120,7 +120,7 @@ pub struct IngesterTuning {
         with = "duration_text::option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "String", extend("format" = "positive-duration", "pattern" = limits::DURATION_PATTERN, "errorMessage" = limits::POSITIVE_DURATION))]
+    #[schemars(with = "text::PositiveDuration")]
     pub max_block_duration: Option<Duration>,
     /// Blocks flushed at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,24 +136,24 @@ pub struct Storage {
     pub kind: StorageKind,
     /// Size of MinIO's volume, for instance 10Gi. `minioSize` is its older name.
     #[serde(default, alias = "minioSize", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "QuantityText", extend("format" = "byte-quantity", "errorMessage" = limits::BYTES))]
+    #[schemars(with = "text::Bytes")]
     pub size: Option<String>,
     /// With `type: s3`: the bucket, which must exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = "bucket-name", "errorMessage" = limits::BUCKET))]
+    #[schemars(with = "text::Bucket")]
     pub bucket: Option<String>,
     /// With `type: s3`: needed without `endpoint`, as on AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = "word", "errorMessage" = limits::REGION))]
+    #[schemars(with = "text::Region")]
     pub region: Option<String>,
     /// With `type: s3`: the URL of a store that is not AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = "http-url", "errorMessage" = limits::URL))]
+    #[schemars(with = "text::HttpUrl")]
     pub endpoint: Option<String>,
     /// With `type: s3`, on Kubernetes: the Secret with the credentials. Without
     /// it AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the run are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = "dns-subdomain", "errorMessage" = limits::SECRET_NAME))]
+    #[schemars(with = "text::SecretName")]
     pub secret_name: Option<String>,
 }
 
@@ -176,7 +176,7 @@ pub struct K6 {
         with = "duration_text::option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "String", extend("format" = "positive-duration", "pattern" = limits::DURATION_PATTERN, "errorMessage" = limits::POSITIVE_DURATION))]
+    #[schemars(with = "text::PositiveDuration")]
     pub duration: Option<Duration>,
     /// Load before the window that is judged.
     #[serde(
@@ -184,7 +184,7 @@ pub struct K6 {
         with = "duration_text::option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "String", extend("format" = "duration-text", "pattern" = limits::DURATION_PATTERN, "errorMessage" = limits::DURATION))]
+    #[schemars(with = "text::AnyDuration")]
     pub warmup: Option<Duration>,
     pub vus: Vus,
     /// Traces that are pushed.
@@ -265,7 +265,7 @@ pub struct Query {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuerySpec {
     /// A word for reports, for instance `errors-of-checkout`.
-    #[schemars(extend("format" = "dns-label", "pattern" = limits::LABEL_PATTERN, "maxLength" = limits::NAME_LENGTH, "errorMessage" = limits::LABEL))]
+    #[schemars(with = "text::Label")]
     pub name: String,
     /// The endpoint of Tempo's API.
     pub operation: Operation,
@@ -279,23 +279,6 @@ pub struct QuerySpec {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = limits::WEIGHT))]
     pub weight: u32,
-}
-
-/// A quantity in the schema: YAML reads `0.5` and `2` as numbers.
-struct QuantityText;
-
-impl JsonSchema for QuantityText {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Quantity".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "number"], "pattern": limits::QUANTITY_PATTERN })
-    }
 }
 
 fn one() -> u32 {

@@ -21,7 +21,7 @@ Examples:
   cargo test --test perf -- 1x-demo                        run one profile
   cargo test --test perf -- --profiles=small,medium        run two
   cargo test --test perf -- 1x-small --dry-run             see what it would do
-  DURATION=30m cargo nextest run --test perf -E 'test(=1x-small)'   through cargo-nextest";
+  DURATION=30m cargo nextest run --test perf -- 1x-small   run under cargo-nextest";
 
 const LIBTEST: &str = "Options of every Rust test";
 
@@ -29,7 +29,8 @@ const LIBTEST: &str = "Options of every Rust test";
 const LIBTEST_HELP: [(&str, &str); 16] = [
     (
         "filter",
-        "Run the case of this name alone; any other text runs all cases whose names contain it [default: all]",
+        "Run the case of this name alone; any other text runs all cases whose \
+         names contain it [default: all]",
     ),
     ("list", "Print the names of the cases and run none"),
     ("exact", "Let CASE and --skip match whole names only"),
@@ -54,7 +55,10 @@ const LIBTEST_HELP: [(&str, &str); 16] = [
         "logfile",
         "Write the list of results to this file, not to the terminal",
     ),
-    ("ignored", "Run ignored cases only; there are none"),
+    (
+        "ignored",
+        "Run ignored cases only; there are none, so this is an error",
+    ),
     ("include_ignored", "Run ignored cases too; there are none"),
     (
         "nocapture",
@@ -68,7 +72,10 @@ const LIBTEST_HELP: [(&str, &str); 16] = [
         "test",
         "Accepted and without effect: there are no benchmarks among the cases",
     ),
-    ("bench", "Run benchmarks only; there are none"),
+    (
+        "bench",
+        "Run benchmarks only; there are none, so this is an error",
+    ),
     ("unstable_flags", "Accepted and without effect"),
 ];
 
@@ -100,7 +107,7 @@ pub fn command() -> Command {
     command = libtest_mimic::Arguments::augment_args(command);
     for (id, help) in LIBTEST_HELP {
         command = command.mut_arg(id, |arg| {
-            let arg = arg.help(help);
+            let arg = arg.help(help).long_help(None);
             match id {
                 "filter" => arg.value_name("CASE"),
                 "unstable_flags" => arg
@@ -120,10 +127,14 @@ pub fn command() -> Command {
     }
     command
         .about(ABOUT)
+        .long_about(None)
         .override_usage(USAGE)
-        .help_template("{about}\n\n{usage-heading} {usage}\n\n{all-args}\n\n{after-help}")
+        .help_template("{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}")
         .after_help(AFTER)
         .args_override_self(true)
+        // As wide as this text, whatever the terminal: clap's own measure makes
+        // the help differ from one place to the next.
+        .term_width(100)
         .disable_version_flag(true)
 }
 

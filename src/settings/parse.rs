@@ -112,34 +112,80 @@ impl Settings {
     }
 }
 
+/// `HOST` becomes the host that was found, so that the example can be copied.
+const OTLP_URL: &str = "an http:// or https:// URL of the OTLP/HTTP port, for example \
+    http://HOST:4318 (4317 is the port of OTLP/gRPC, which the load does not speak)";
+const QUERY_URL: &str =
+    "an http:// or https:// URL of Tempo's HTTP API, for example http://HOST:3200";
+
 fn settings(given: &mut Given) -> Settings {
     let default = Settings::default();
     let mut settings = Settings {
         profiles: given.list(&options::PROFILES),
-        profiles_dir: given.path(&options::PROFILES_DIR).unwrap_or(default.profiles_dir),
+        profiles_dir: given
+            .path(&options::PROFILES_DIR)
+            .unwrap_or(default.profiles_dir),
         output: given.path(&options::OUTPUT).unwrap_or(default.output),
-        test_type: given.word(&options::TEST_TYPE, &["ingestion", "query", "combined"]).unwrap_or(default.test_type),
+        test_type: given
+            .word(&options::TEST_TYPE, &["ingestion", "query", "combined"])
+            .unwrap_or(default.test_type),
         dry_run: given.switch(&options::DRY_RUN).unwrap_or(default.dry_run),
-        validate_profiles: given.switch(&options::VALIDATE_PROFILES).unwrap_or(default.validate_profiles),
-        skip_cleanup: given.switch(&options::SKIP_CLEANUP).unwrap_or(default.skip_cleanup),
-        check_metrics: given.switch(&options::CHECK_METRICS).unwrap_or(default.check_metrics),
-        collect_logs: given.switch(&options::COLLECT_LOGS).unwrap_or(default.collect_logs),
+        validate_profiles: given
+            .switch(&options::VALIDATE_PROFILES)
+            .unwrap_or(default.validate_profiles),
+        skip_cleanup: given
+            .switch(&options::SKIP_CLEANUP)
+            .unwrap_or(default.skip_cleanup),
+        check_metrics: given
+            .switch(&options::CHECK_METRICS)
+            .unwrap_or(default.check_metrics),
+        collect_logs: given
+            .switch(&options::COLLECT_LOGS)
+            .unwrap_or(default.collect_logs),
         junit: given.path(&options::JUNIT),
-        target: given.word(&options::TARGET, &["auto", "local", "kubernetes", "endpoint"]).unwrap_or(default.target),
-        tempo_endpoint: given.url(&options::TEMPO_ENDPOINT, "an http:// or https:// URL of the OTLP/HTTP port, for example http://HOST:4318 (4317 is the port of OTLP/gRPC, which k6 does not speak)", "4318"),
-        tempo_query_endpoint: given.url(&options::TEMPO_QUERY_ENDPOINT, "an http:// or https:// URL of Tempo's HTTP API, for example http://HOST:3200", "3200"),
+        target: given
+            .word(
+                &options::TARGET,
+                &["auto", "local", "kubernetes", "endpoint"],
+            )
+            .unwrap_or(default.target),
+        tempo_endpoint: given.url(&options::TEMPO_ENDPOINT, OTLP_URL),
+        tempo_query_endpoint: given.url(&options::TEMPO_QUERY_ENDPOINT, QUERY_URL),
         duration: given.time(&options::DURATION),
         size: given.text(&options::SIZE),
-        mb_per_second: given.rate(&options::MB_PER_SECOND, limits::MB_PER_SECOND_MAX, limits::MB_PER_SECOND).map(ByteRate::from_mb_per_second),
-        queries_per_second: given.rate(&options::QUERIES_PER_SECOND, limits::QUERIES_PER_SECOND_MAX, limits::QUERIES_PER_SECOND).map(EventRate::per_second),
+        mb_per_second: given
+            .rate(
+                &options::MB_PER_SECOND,
+                limits::MB_PER_SECOND_MAX,
+                limits::MB_PER_SECOND,
+            )
+            .map(ByteRate::from_mb_per_second),
+        queries_per_second: given
+            .rate(
+                &options::QUERIES_PER_SECOND,
+                limits::QUERIES_PER_SECOND_MAX,
+                limits::QUERIES_PER_SECOND,
+            )
+            .map(EventRate::per_second),
         vus_min: given.count(&options::VUS_MIN, 1, limits::VUS),
         vus_max: given.count(&options::VUS_MAX, 1, limits::VUS),
-        trace_profile: given.word(&options::TRACE_PROFILE, &["small", "medium", "large", "xlarge"]),
+        trace_profile: given.word(
+            &options::TRACE_PROFILE,
+            &["small", "medium", "large", "xlarge"],
+        ),
         job_timeout: given.time(&options::JOB_TIMEOUT),
-        pod_ready_timeout: given.time(&options::POD_READY_TIMEOUT).unwrap_or(default.pod_ready_timeout),
-        cr_deletion_timeout: given.time(&options::CR_DELETION_TIMEOUT).unwrap_or(default.cr_deletion_timeout),
-        max_concurrent_queries: given.count(&options::MAX_CONCURRENT_QUERIES, 1, 100).map_or(default.max_concurrent_queries, |count| count as usize),
-        seed: given.count(&options::SEED, 0, u32::MAX).unwrap_or(default.seed),
+        pod_ready_timeout: given
+            .time(&options::POD_READY_TIMEOUT)
+            .unwrap_or(default.pod_ready_timeout),
+        cr_deletion_timeout: given
+            .time(&options::CR_DELETION_TIMEOUT)
+            .unwrap_or(default.cr_deletion_timeout),
+        max_concurrent_queries: given
+            .count(&options::MAX_CONCURRENT_QUERIES, 1, 100)
+            .map_or(default.max_concurrent_queries, |count| count as usize),
+        seed: given
+            .count(&options::SEED, 0, u32::MAX)
+            .unwrap_or(default.seed),
         tools: super::ToolPaths {
             k6: given.path(&options::K6_BIN),
             otelcol: given.path(&options::OTELCOL_BIN),
@@ -337,16 +383,14 @@ impl Given<'_> {
         )
     }
 
-    fn url(&mut self, option: &Opt, expected: &str, port: &str) -> Option<Url> {
+    fn url(&mut self, option: &Opt, expected: &str) -> Option<Url> {
         let expected = |found: &str| {
-            // The host that was meant, so that the example can be copied.
             let host = found.rsplit("://").next().unwrap_or(found);
             let host = host.split([':', '/']).next().unwrap_or_default();
             let usable = !host.is_empty()
                 && host
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
-            debug_assert!(expected.contains(port));
             expected.replace("HOST", if usable { host } else { "tempo" })
         };
         self.value(option, expected, |text| {

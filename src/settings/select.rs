@@ -54,6 +54,8 @@ pub fn select(
     }
     let exact = |text: &str| libtest.exact || discovered.iter().any(|case| case.name == text);
     let filter = libtest.filter.as_deref().map(|text| (text, exact(text)));
+    // No case is marked as ignored, and none is a benchmark.
+    let none_of_this_kind = libtest.ignored || libtest.bench;
     let wanted = |name: &str| {
         let restricted =
             settings.profiles.is_empty() || settings.profiles.iter().any(|p| p == name);
@@ -71,14 +73,13 @@ pub fn select(
                 name.contains(text.as_str())
             }
         });
-        // No case is ever marked as ignored.
-        restricted && filtered && !skipped && !libtest.ignored
+        restricted && filtered && !skipped && !none_of_this_kind
     };
     if libtest.list || discovered.iter().any(|case| wanted(&case.name)) {
-        // libtest-mimic itself answers `--list --ignored`.
+        // libtest-mimic itself answers `--list --ignored`, with nothing.
         return Ok(discovered
             .into_iter()
-            .filter(|case| libtest.ignored || wanted(&case.name))
+            .filter(|case| none_of_this_kind || wanted(&case.name))
             .collect());
     }
     let mut said = Vec::new();
@@ -95,6 +96,9 @@ pub fn select(
     said.extend(libtest.skip.iter().map(|text| format!("--skip={text}")));
     if libtest.ignored {
         said.push("--ignored".to_owned());
+    }
+    if libtest.bench {
+        said.push("--bench".to_owned());
     }
     if said.is_empty() {
         said.push(format!("anything in {}", settings.profiles_dir.display()));

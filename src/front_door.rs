@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::case::{self, Case};
+use crate::case::{self, Case, chain};
 use crate::plan;
 use crate::process::Interrupt;
 use crate::profile::{Discovered, Profile};
-use crate::report::invocation_id;
-use crate::settings::{Invocation, Settings, Target};
+use crate::settings::{Invocation, Settings, Target, resolve_target};
 
 /// Exit code of libtest for bad arguments.
 const USAGE: u8 = 2;
@@ -33,25 +32,27 @@ fn front_door(
     args: impl IntoIterator<Item = OsString>,
     tempo_perf: PathBuf,
 ) -> Result<ExitCode, String> {
-    let Invocation { settings, mut libtest } = match Settings::from_args(args) {
+    let Invocation { settings, libtest } = match Settings::from_args(args) {
         Ok(invocation) => invocation,
-        Err(err) => return err.print_help_or_message(),
+        Err(err) => {
+            err.print().map_err(|err| format!("cannot write to the terminal: {err}"))?;
+            return Ok(err.exit_code());
+        }
     };
-    let discovered = crate::profile::discover(&settings.profiles_dir).map_err(|err| chain(&err))?;
+    let discovered = crate::profile::discover(&settings.profiles_dir).map_err(|err| format!("error: {}", chain(&err)))?;
     if settings.validate_profiles {
         return Ok(validate(&discovered, &settings.profiles_dir));
     }
-    let selected = crate::settings::select(&discovered, &settings, &mut libtest)
-        .map_err(|err| chain(&err))?;
-    let (target, note) = settings.target_here();
-    if settings.dry_run && !libtest.list {
-        return Ok(dry_run(&selected, &discovered, &settings, target));
-    }
-    // Two loads at once would measure each other.
-    libtest.test_threads = Some(1);
+    let sizes = valid_profiles(&discovered);
+    let selected = crate::settings::select(discovered, &settings, &libtest)
+        .map_err(|err| format!("error: {}", chain(&err)))?;
     if libtest.list {
-        let names = selected.iter().map(|found| Trial::test(found.name.clone(), || Ok(())));
+        let names = selected.into_iter().map(|found| Trial::test(found.name, || Ok(())));
         return Ok(libtest_mimic::run(&libtest, names.collect()).exit_code());
+    }
+    let (target, note) = target_here(&settings);
+    if settings.dry_run {
+        return Ok(dry_run(&selected, &sizes, &settings, target));
     }
     if let Some(note) = note {
         eprintln!("{note}");
@@ -59,7 +60,7 @@ fn front_door(
     let interrupt =
         Interrupt::install().map_err(|err| format!("cannot listen for signals: {err}"))?;
     let shared = Arc::new(Shared {
-        sizes: valid_profiles(&discovered),
+        sizes,
         settings,
         target,
         tempo_perf,
@@ -128,16 +129,15 @@ fn validate(discovered: &[Discovered], dir: &Path) -> ExitCode {
 
 fn dry_run(
     selected: &[Discovered],
-    discovered: &[Discovered],
+    sizes: &[Profile],
     settings: &Settings,
     target: Target,
 ) -> ExitCode {
-    let sizes = valid_profiles(discovered);
     let mut failed = false;
     for found in selected {
         let planned = match &found.profile {
             Ok(profile) => {
-                plan::plan(profile, settings, target, &sizes, 0).map_err(|err| chain(&err))
+                plan::plan(profile, settings, target, sizes, 0).map_err(|err| chain(&err))
             }
             Err(errors) => Err(errors.to_string()),
         };
@@ -152,7 +152,30 @@ fn dry_run(
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// An error and its causes on one line.
-fn chain(err: &dyn std::error::Error) -> String {
-    crate::report::chain(err)
+/// Tells which cases belong together: nextest runs each in its own process.
+fn invocation_id() -> String {
+    std::env::var("NEXTEST_RUN_ID").ok().filter(|id| !id.is_empty()).unwrap_or_else(|| {
+        let now = jiff::Timestamp::now().as_millisecond();
+        format!("{now}-{}", std::process::id())
+    })
+}
+
+/// Where the load goes, and a line to print about it.
+fn target_here(settings: &Settings) -> (Target, Option<String>) {
+    let kubeconfig = std::env::var_os("KUBECONFIG");
+    let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    resolve_target(settings, kubeconfig.as_deref(), in_cluster, default_context())
+}
+
+/// The current context of the kubeconfig in the home directory, if there is one.
+fn default_context() -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Kubeconfig {
+        #[serde(rename = "current-context")]
+        current_context: String,
+    }
+    let path = PathBuf::from(std::env::var_os("HOME")?).join(".kube/config");
+    let kubeconfig: Kubeconfig =
+        serde_yaml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    Some(kubeconfig.current_context).filter(|context| !context.is_empty())
 }

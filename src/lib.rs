@@ -1,9 +1,13 @@
 //! Performance tests for Grafana Tempo. The README says what the project does
 //! and how to run it; the modules below are in the order of the data's way.
 
+pub mod case;
 pub mod corpus;
+pub mod environment;
+pub mod front_door;
 pub mod k6;
 pub mod metrics;
+pub mod plan;
 pub mod process;
 pub mod profile;
 pub mod report;

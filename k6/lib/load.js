@@ -97,7 +97,7 @@ function byHand(parts) {
       search_limit: 20,
       // Beside our own ingestion we know the IDs; alone, searches tell them.
       known_traces: parts.includes('ingestion')
-        ? { rate_per_1000s: solved.rate, traces_per_request: solved.traces, requests: Number.MAX_SAFE_INTEGER }
+        ? { rate_per_1000s: solved.rate, traces_per_request: solved.traces, requests: Number.MAX_SAFE_INTEGER, head_start_ms: 0 }
         : null,
       log_limit_per_vu: 20,
     };

@@ -58,7 +58,7 @@ export function queryIteration(load) {
   // The planned number of traces that were sent a visibility delay ago.
   function visibleTraces(now, scenarioStart) {
     const start = load.start_at_unix_ms || scenarioStart;
-    const elapsed = now - start - settings.visibility_delay_ms;
+    const elapsed = now - start + known.head_start_ms - settings.visibility_delay_ms;
     if (elapsed < 0) {
       return 0;
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use crate::corpus::Corpus;
 use crate::environment::{Environment, K6Finished, chain};
 use crate::k6::exit::Exit;
 use crate::k6::log::{self, K6Log};
@@ -58,7 +59,7 @@ impl FinishedRun {
         }
     }
 
-    fn interrupted_iterations(&self) -> Result<u64, String> {
+    pub fn interrupted_iterations(&self) -> Result<u64, String> {
         match (self.log.iterations, &self.summary) {
             (Some(count), _) => Ok(count.interrupted),
             (None, Err(why)) => Err(why.clone()),
@@ -115,13 +116,13 @@ impl Default for Evidence {
 }
 
 impl Evidence {
-    /// Spans of requests that were answered, refusals included.
-    pub fn spans_answered(&self) -> Option<f64> {
+    /// Spans of accepted requests.
+    pub fn spans_acknowledged(&self) -> Option<f64> {
         let summary = self.runs.get(&Role::Ingestion)?.summary.as_ref().ok()?;
-        k6_values::spans_answered(summary).ok()
+        k6_values::all_acknowledged_spans(summary).ok()
     }
 
-    pub fn judge(&self, plan: &Plan) -> Vec<Check> {
+    pub fn judge(&self, plan: &Plan, corpus: &Corpus) -> Vec<Check> {
         let runs = self
             .runs
             .iter()
@@ -140,17 +141,27 @@ impl Evidence {
             promql: self.promql.clone(),
             read_back: self.read_back.clone(),
             collector_cores: self.collector_cores.clone(),
-            pushed: self.pushed(),
+            pushed: self.pushed(corpus),
             dead_components: self.dead_components.clone(),
         };
         judge(plan, &observations)
     }
 
-    fn pushed(&self) -> Result<Pushed, String> {
+    fn pushed(&self, corpus: &Corpus) -> Result<Pushed, String> {
         let run = self.runs.get(&Role::Ingestion).ok_or("there was no ingestion run")?;
         let summary = run.summary.as_ref().map_err(Clone::clone)?;
+        let unlogged = k6_values::refusals_not_logged(summary)?;
+        if unlogged > 0 {
+            return Err(format!("{unlogged} refused requests are not in the log"));
+        }
+        let spans_of = |reason: &str| {
+            let refused = run.log.not_accepted.iter().filter(|refusal| refusal.reason == reason);
+            refused.map(|refusal| corpus.spans_of(refusal.traces()) as f64).sum::<f64>()
+        };
         Ok(Pushed {
-            spans_answered: k6_values::spans_answered(summary)?,
+            spans_acknowledged: k6_values::all_acknowledged_spans(summary)?,
+            spans_rate_limited: spans_of("429"),
+            spans_unanswered: spans_of("network"),
             bytes_acknowledged: k6_values::all_acknowledged_bytes(summary)?,
         })
     }

@@ -65,7 +65,7 @@ pub(super) async fn put_on(
     let (from, to) = running.plan.window();
     evidence.window = Some(Window { start: later(start, from), end: later(start, to) });
     let finished = wait_for_runs(&running.plan, environment, runs, start).await?;
-    running.stages.note_first_iteration(trial_until_start);
+    running.stages.note_at("to start", trial_until_start);
     running.stages.note("load", begun, begun.elapsed());
     evidence.collector_cores = collector_cores(environment, collector_before, begun.elapsed());
     for (role, run) in finished {
@@ -218,7 +218,7 @@ async fn drain(
 ) -> Result<CounterSnapshot, crate::environment::EnvironmentError> {
     let mut snapshot = environment.tempo_counters().await?;
     if running.plan.ingestion.collector == CollectorMode::Queued
-        && let (Ok(before), Some(sent)) = (before, evidence.spans_answered())
+        && let (Ok(before), Some(sent)) = (before, evidence.spans_acknowledged())
     {
         let received = |snapshot: &CounterSnapshot| {
             snapshot.sum("tempo_distributor_spans_received_total", &[])

@@ -7,8 +7,6 @@ mod read_back;
 mod stages;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -142,7 +140,7 @@ impl Running {
         let mut evidence = Evidence::default();
         let loaded = load::put_on(self, &corpus, environment, &mut evidence, &case.interrupt).await;
         // An interrupt ends the load; what was measured is still written down.
-        self.report.window = evidence.window.clone();
+        self.report.window = evidence.window;
         if loaded.is_ok() && !case.interrupt.is_set() && self.plan.reads_back() {
             let reading = read_back::read_back(
                 &self.plan,
@@ -157,7 +155,7 @@ impl Running {
             &self.plan,
             &self.output,
             environment,
-            &evidence,
+            &mut evidence,
             case.settings.check_metrics,
         );
         let collected = self.stages.timed("metrics", collecting).await;
@@ -166,7 +164,7 @@ impl Running {
             return Err(Stopped::Interrupted(signal.to_string()));
         }
         loaded?;
-        self.report.checks = evidence.judge(&self.plan);
+        self.report.checks = evidence.judge(&self.plan, &corpus);
         self.report.load = evidence.load_as_json();
         collected.map_err(|err| Stopped::Failed(chain(&err)))
     }
@@ -247,6 +245,7 @@ async fn make_environment(
                 .map_err(|err| failed(&err))?;
             let environment = EndpointEnvironment::new(
                 case.settings,
+                &plan.profile.name,
                 tools,
                 supervisor.clone(),
                 case.interrupt.clone(),

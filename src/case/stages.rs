@@ -31,9 +31,14 @@ impl Stages {
         eprintln!("  {name:<12}{:>8}", format!("{seconds:.1} s"));
         self.done.push(Stage {
             name: name.into(),
-            start_offset_seconds: start.saturating_duration_since(self.started).as_secs_f64(),
-            seconds,
+            start_seconds: start.saturating_duration_since(self.started).as_secs_f64(),
+            duration_seconds: seconds,
         });
+    }
+
+    /// Notes a span from the start of the trial that overlaps the stages.
+    pub fn note_at(&mut self, name: &str, took: Duration) {
+        self.note(name, self.started, took);
     }
 
     pub fn since_start(&self) -> Duration {

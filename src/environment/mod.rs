@@ -5,6 +5,7 @@
 pub mod endpoint;
 mod k6_process;
 pub mod local;
+mod logs;
 mod requests;
 
 use std::path::{Path, PathBuf};
@@ -83,12 +84,14 @@ pub struct Capabilities {
     pub visibility_delay: Duration,
     /// Bytes of pushed data that stay readable, where that is bounded.
     pub readable_bytes: Option<u64>,
+    /// Whether traces can be read back; or why not.
+    pub read_back: Result<(), String>,
     /// Set when the backend is not Tempo: how to call it in every report.
     pub stand_in: Option<String>,
 }
 
 /// A place to run a case in.
-#[async_trait]
+#[async_trait(?Send)]
 pub trait Environment: Send + Sync {
     /// What is missing is named at once, before anything is started.
     async fn check_prerequisites(&self) -> Result<(), EnvironmentError>;

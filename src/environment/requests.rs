@@ -80,3 +80,17 @@ pub(super) async fn wait_for_scrape(
         tokio::time::sleep(PAUSE).await;
     }
 }
+
+/// The version that Tempo reports; empty where it does not know.
+pub(super) async fn tempo_version(query: &Url) -> String {
+    #[derive(serde::Deserialize)]
+    struct BuildInfo {
+        version: String,
+    }
+    let asked = async {
+        let url = format!("{}/api/status/buildinfo", query.as_str().trim_end_matches('/'));
+        let answer = http_client(query).ok()?.get(url).send().await.ok()?;
+        Some(answer.json::<BuildInfo>().await.ok()?.version)
+    };
+    asked.await.unwrap_or_default()
+}

@@ -97,6 +97,8 @@ pub struct KnownTraces {
     pub traces_per_request: u32,
     /// Requests that the whole ingestion sends.
     pub requests: u64,
+    /// How long before the queries it started.
+    pub head_start_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

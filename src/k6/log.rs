@@ -37,6 +37,13 @@ pub struct NotAccepted {
     pub text: String,
 }
 
+impl NotAccepted {
+    /// Numbers of its traces.
+    pub fn traces(&self) -> std::ops::Range<u64> {
+        self.first_trace..self.first_trace + self.traces
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReadbackFinding {
     pub kind: ReadbackKind,

@@ -1,28 +1,10 @@
 //! The catalogue of queries, a data file, and the variables of its expressions.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a case runs, once `auto` has been decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Target {
-    Local,
-    Kubernetes,
-    Endpoint,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Local => "local",
-            Self::Kubernetes => "kubernetes",
-            Self::Endpoint => "endpoint",
-        })
-    }
-}
+use crate::settings::Target;
 
 /// Values of `${name}` by name.
 pub type Variables = BTreeMap<String, String>;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
-use super::catalogue::{Catalogue, CatalogueQuery, QueryKind, Target, Variables, substitute};
+use super::catalogue::{Catalogue, CatalogueQuery, QueryKind, Variables, substitute};
+use crate::settings::Target;
 use super::prometheus_client::{PrometheusClient, PrometheusError};
 use super::query_answer::{Answer, Series};
 

@@ -10,7 +10,7 @@ mod prometheus_client;
 mod query_answer;
 
 pub use availability::availability_table;
-pub use catalogue::{Catalogue, CatalogueError, CatalogueQuery, QueryKind, Target, Variables};
+pub use catalogue::{Catalogue, CatalogueError, CatalogueQuery, QueryKind, Variables};
 pub use catalogue::{UnknownVariable, substitute};
 pub use collect::{Collected, QueryOutcome, QueryResult, collect, step_for};
 pub use csv_rows::{COLUMNS, write_csv};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::thresholds;
+use crate::environment::Capabilities;
 use crate::k6::load::operation_tag;
 use crate::profile::{CollectorMode, Operation, Profile, Slo};
 use crate::settings::TestType;
@@ -24,7 +25,7 @@ const MAX_SCHEDULE_LAG_MS: f64 = 100.0;
 const MAX_START_LAG_MS: f64 = 500.0;
 
 /// The two k6 runs that put on load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Ingestion,
@@ -395,6 +396,25 @@ fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
         });
     }
     checks
+}
+
+/// Takes from the plan what this environment cannot measure. Done before the
+/// load; afterwards no check can become not applicable any more.
+pub fn settle(checks: &mut [PlannedCheck], capabilities: &Capabilities) {
+    for check in checks {
+        let missing = match &check.measure {
+            Measure::PromQl { .. }
+            | Measure::SpansAtTempo
+            | Measure::BytesAtTempo
+            | Measure::OtherDiscardedSpans => capabilities.tempo_metrics.as_ref().err(),
+            Measure::ReadBack(_) => capabilities.read_back.as_ref().err(),
+            Measure::CollectorCores => capabilities.collector_cpu.as_ref().err(),
+            _ => None,
+        };
+        if let (Some(why), None) = (missing, &check.not_applicable) {
+            check.not_applicable = Some(why.clone());
+        }
+    }
 }
 
 /// The k6 runs of a test type.

@@ -10,10 +10,11 @@ mod thresholds;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::corpus::Corpus;
 use crate::profile::{K6, Profile, Variant};
+use crate::report::NotApplied;
 use crate::settings::{Settings, Target, TestType};
 use crate::units::Pretty;
 use checks::PlannedCheck;
@@ -70,13 +71,6 @@ pub struct Plan {
 pub struct Seeding {
     #[serde(rename = "duration_seconds", with = "seconds")]
     pub duration: Duration,
-}
-
-/// A field of the profile that changes nothing here, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotApplied {
-    pub field: String,
-    pub reason: String,
 }
 
 /// Why there is no plan for a case.

@@ -356,3 +356,9 @@ mod duration_text {
         }
     }
 }
+
+impl std::fmt::Display for TraceProfile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

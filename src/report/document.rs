@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
-use crate::metrics::Target;
+use crate::settings::Target;
 use crate::settings::TestType;
 use crate::verdict::{Check, Outcome};
 

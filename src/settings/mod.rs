@@ -13,6 +13,7 @@ pub use parse::{Invocation, Malformed, SettingsError};
 pub use select::{SelectError, find, select};
 pub use target::{Target, resolve_target};
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,6 +66,9 @@ pub struct Settings {
     /// TEMPO_PERF_SEED: what the corpus and the order of payloads are made from.
     pub seed: u32,
     pub tools: ToolPaths,
+    /// TEMPO_PERF_STORE_FAULTS: faults that the built-in trace store is to have,
+    /// for tests of this program; named in every report.
+    pub store_faults: Vec<String>,
 
     /// What named `profiles`, for messages: the flag or the variable.
     pub profiles_source: String,
@@ -103,6 +107,7 @@ impl Default for Settings {
             max_concurrent_queries: 5,
             seed: 1,
             tools: ToolPaths::default(),
+            store_faults: Vec::new(),
             profiles_source: "--profiles".into(),
             size_source: "--size".into(),
         }
@@ -126,6 +131,16 @@ pub enum TestType {
     Ingestion,
     Query,
     Combined,
+}
+
+impl fmt::Display for TestType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ingestion => "ingestion",
+            Self::Query => "query",
+            Self::Combined => "combined",
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

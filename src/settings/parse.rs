@@ -193,6 +193,7 @@ fn settings(given: &mut Given) -> Settings {
             tempo: given.path(&options::TEMPO_BIN),
             cache: given.path(&options::TOOLS_DIR).unwrap_or_default(),
         },
+        store_faults: given.store_faults(),
         profiles_source: given.source(&options::PROFILES),
         size_source: given.source(&options::SIZE),
     };
@@ -282,6 +283,13 @@ impl Given<'_> {
                 None
             }
         }
+    }
+
+    /// Not among the options: it is of no use to users.
+    fn store_faults(&self) -> Vec<String> {
+        let value = (self.variable)("TEMPO_PERF_STORE_FAULTS").unwrap_or_default();
+        let faults = value.to_string_lossy();
+        faults.split(',').filter(|fault| !fault.is_empty()).map(str::to_owned).collect()
     }
 
     fn path(&self, option: &Opt) -> Option<PathBuf> {

@@ -1,6 +1,7 @@
 //! Where the load goes when `--target` leaves it open.
 
 use std::ffi::OsStr;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,16 @@ pub enum Target {
     Local,
     Kubernetes,
     Endpoint,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Kubernetes => "kubernetes",
+            Self::Endpoint => "endpoint",
+        })
+    }
 }
 
 /// Resolves `--target`, and gives a line to print when there is something that

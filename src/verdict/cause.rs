@@ -2,7 +2,7 @@
 //! what to try.
 
 use super::judge::Observations;
-use super::{Check, Outcome};
+use super::{Check, Outcome, k6_values};
 use crate::plan::Plan;
 use crate::plan::checks::{Measure, PlannedCheck, Role};
 use crate::units::Significant;
@@ -114,15 +114,15 @@ fn unmeasured(planned: &PlannedCheck, observations: &Observations) -> Option<Str
 /// What the refused requests were told, if there were any.
 fn refusals(observations: &Observations) -> Option<String> {
     let summary = observations.runs.get(&Role::Ingestion)?.summary.as_ref().ok()?;
-    let refused = summary.refused_requests_by_status();
+    let refused = k6_values::refused_requests(summary);
     let worst = refused.iter().max_by(|a, b| a.1.total_cmp(b.1))?;
-    let (status, count) = (worst.0.as_str(), Significant(*worst.1));
-    Some(match status {
+    let (reason, count) = (*worst.0, Significant(*worst.1));
+    Some(match reason {
         "429" => format!(
             "Tempo's rate limit refused {count} requests (HTTP 429): raise ingestion limits, or \
              lower k6.ingestion.mbPerSecond"
         ),
-        "0" => format!(
+        "network" => format!(
             "{count} requests got no answer (refused or broken connections, time-outs); the \
              ingestion log has the errors"
         ),
@@ -130,6 +130,7 @@ fn refusals(observations: &Observations) -> Option<String> {
             "{count} requests were answered with HTTP 503: Tempo, or the collector's way to it, \
              was not available"
         ),
+        "partial" => format!("Tempo accepted {count} requests only in part (partial_success)"),
         other => format!("{count} requests were answered with HTTP {other}"),
     })
 }
@@ -146,9 +147,9 @@ fn users(plan: &Plan, observations: &Observations, role: Role) -> Option<String>
             (plan.query.queries_per_second, plan.query.max_vus, plan.query.allocated_vus)
         }
     };
-    let seconds = summary.mean_iteration_seconds()?;
+    let seconds = k6_values::mean_iteration_seconds(summary)?;
     let needed = rate.as_per_second() * seconds;
-    if summary.dropped_iterations() == 0.0 {
+    if k6_values::dropped_iterations(summary).ok()? == 0.0 {
         return None;
     }
     Some(if needed > f64::from(max) * BUSY_USERS {

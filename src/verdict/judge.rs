@@ -1,10 +1,11 @@
 //! From what was observed to checks with outcomes: a pure function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::cause;
+use super::{cause, k6_values};
 use super::{Bound, Check, Outcome, Source};
+use crate::k6::load::operation_tag;
 use crate::k6::summary::Summary;
 use crate::plan::Plan;
 use crate::plan::checks::{LOAD_TOLERANCE, Measure, PlannedCheck, ReadBackFault, Role};
@@ -49,8 +50,11 @@ pub struct TempoCounted {
 /// Totals of a run, warm-up included.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pushed {
-    /// Of requests that were answered at all.
-    pub spans_answered: f64,
+    pub spans_acknowledged: f64,
+    /// Of requests that were refused with HTTP 429.
+    pub spans_rate_limited: f64,
+    /// Of requests without an answer: Tempo may have counted them or not.
+    pub spans_unanswered: f64,
     pub bytes_acknowledged: f64,
 }
 
@@ -124,24 +128,26 @@ fn measure(
     let seconds = plan.duration.as_secs_f64();
     match &planned.measure {
         Measure::Threshold { role, metric, expression } => {
-            threshold(summary(observations, *role)?, metric, expression)
+            let summary = summary(observations, *role)?;
+            let (value, passed) = k6_values::threshold(summary, metric, expression)?;
+            Ok(Measured { value, passed: Some(passed) })
         }
         Measure::PromQl { .. } => match observations.promql.get(&planned.name) {
             Some((_, value)) => plain(value.clone()?),
             None => Err("the expression was not evaluated".into()),
         },
         Measure::AcknowledgedBytes => {
-            let bytes = summary(observations, Role::Ingestion)?.acknowledged_bytes()?;
+            let bytes = k6_values::acknowledged_bytes(summary(observations, Role::Ingestion)?)?;
             plain(bytes / seconds)
         }
         Measure::QueriesDone => {
-            plain(summary(observations, Role::Query)?.queries_done()? / seconds)
+            plain(queries_done(plan, observations)? / seconds)
         }
         Measure::DroppedIterations(role) => {
-            plain(summary(observations, *role)?.dropped_iterations())
+            plain(k6_values::dropped_iterations(summary(observations, *role)?)?)
         }
         Measure::IterationExceptions(role) => {
-            plain(summary(observations, *role)?.script_exceptions()?)
+            plain(k6_values::script_exceptions(summary(observations, *role)?)?)
         }
         Measure::InterruptedIterations(role) => {
             let count = run(observations, *role)?.interrupted_iterations.clone()?;
@@ -150,7 +156,10 @@ fn measure(
         Measure::SpansAtTempo => {
             let counted = observations.tempo.clone()?;
             let pushed = observations.pushed.clone()?;
-            plain(pushed.spans_answered - counted.spans_received - counted.spans_rate_limited)
+            let expected = pushed.spans_acknowledged + pushed.spans_rate_limited;
+            let lost = expected - counted.spans_received - counted.spans_rate_limited;
+            let may_be_unanswered = lost < 0.0 && -lost <= pushed.spans_unanswered;
+            plain(if may_be_unanswered { 0.0 } else { lost })
         }
         Measure::BytesAtTempo => {
             let counted = observations.tempo.clone()?;
@@ -160,7 +169,7 @@ fn measure(
             plain(observations.tempo.clone()?.spans_discarded_otherwise)
         }
         Measure::SearchesWithTraces => {
-            plain(summary(observations, Role::Query)?.searches_with_traces()?)
+            plain(k6_values::searches_with_traces(summary(observations, Role::Query)?)?)
         }
         Measure::ReadBack(fault) => {
             let found = observations.read_back.clone()?;
@@ -174,22 +183,19 @@ fn measure(
             } as f64)
         }
         Measure::ScheduleLag(role) => {
-            plain(summary(observations, *role)?.schedule_lag_p95_ms()?)
+            plain(k6_values::schedule_lag_p95_ms(summary(observations, *role)?)?)
         }
-        Measure::StartLag(role) => plain(summary(observations, *role)?.start_lag_ms()?),
+        Measure::StartLag(role) => plain(k6_values::start_lag_ms(summary(observations, *role)?)?),
         Measure::K6Cores(role) => plain(run(observations, *role)?.cores.clone()?),
         Measure::CollectorCores => plain(observations.collector_cores.clone()?),
     }
 }
 
-/// k6 passes a threshold that has no sample, so each is paired with its count.
-fn threshold(summary: &Summary, metric: &str, expression: &str) -> Result<Measured, String> {
-    let samples = summary.sample_count(metric)?;
-    if samples == 0 {
-        return Err(format!("k6 has no sample of {metric}"));
-    }
-    let value = summary.threshold_value(metric, expression)?;
-    Ok(Measured { value, passed: Some(summary.threshold_passed(metric, expression)?) })
+fn queries_done(plan: &Plan, observations: &Observations) -> Result<f64, String> {
+    let operations: BTreeSet<&str> =
+        plan.query.queries.iter().map(|query| operation_tag(query.operation)).collect();
+    let operations: Vec<&str> = operations.into_iter().collect();
+    k6_values::queries_done(summary(observations, Role::Query)?, &operations)
 }
 
 fn run(observations: &Observations, role: Role) -> Result<&RunObserved, String> {
@@ -243,7 +249,7 @@ fn expression(planned: &PlannedCheck, observations: &Observations) -> String {
         Measure::IterationExceptions(_) => "exceptions caught in iterations".into(),
         Measure::InterruptedIterations(_) => "iterations cut off at the end".into(),
         Measure::SpansAtTempo => {
-            "spans answered - Δtempo_distributor_spans_received_total \
+            "spans accepted or rate-limited - Δtempo_distributor_spans_received_total \
              - Δtempo_discarded_spans_total{reason=\"rate_limited\"}"
                 .into()
         }
@@ -287,14 +293,12 @@ fn reached(plan: &Plan, observations: &Observations) -> String {
     let seconds = plan.duration.as_secs_f64();
     let mut parts = Vec::new();
     if let Ok(bytes) =
-        summary(observations, Role::Ingestion).and_then(|summary| summary.acknowledged_bytes())
+        summary(observations, Role::Ingestion).and_then(k6_values::acknowledged_bytes)
     {
         let rate = ByteRate::from_bytes_per_second(bytes / seconds);
         parts.push(format!("{rate} of {}", plan.ingestion.target_bytes_per_second));
     }
-    if let Ok(queries) =
-        summary(observations, Role::Query).and_then(|summary| summary.queries_done())
-    {
+    if let Ok(queries) = queries_done(plan, observations) {
         parts.push(format!(
             "{} of {} queries/s",
             Significant(queries / seconds),

@@ -27,9 +27,9 @@ pub fn all_acknowledged_bytes(summary: &Summary) -> Value<f64> {
     count(summary, "acknowledged_bytes")
 }
 
-/// Spans of requests that Tempo answered: accepted, or refused with a word.
-pub fn spans_answered(summary: &Summary) -> Value<f64> {
-    count(summary, "answered_spans")
+/// Spans of accepted requests, warm-up included.
+pub fn all_acknowledged_spans(summary: &Summary) -> Value<f64> {
+    count(summary, "acknowledged_spans")
 }
 
 pub fn sent_requests(summary: &Summary) -> Value<u64> {

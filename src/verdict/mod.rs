@@ -1,6 +1,10 @@
 //! What a run is judged by: checks, each with what was observed, its bound and
 //! one of four outcomes.
 
+mod cause;
+pub mod judge;
+pub mod k6_values;
+
 use serde::{Deserialize, Serialize};
 
 /// How a check ended. No data never passes: `Unmeasured` fails a case just as

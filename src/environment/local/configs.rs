@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::profile::{CollectorMode, Overrides};
 use crate::units::Pretty;
@@ -236,6 +237,17 @@ pub struct ScrapeJob {
 }
 
 impl ScrapeJob {
+    /// The job of a URL; none for one without a host.
+    pub fn of(name: &'static str, url: &Url) -> Option<Self> {
+        let port = url.port_or_known_default()?;
+        Some(Self {
+            name,
+            scheme: url.scheme().into(),
+            address: format!("{}:{port}", url.host_str()?),
+            path: url.path().into(),
+        })
+    }
+
     pub fn local(name: &'static str, port: u16) -> Self {
         Self {
             name,

@@ -2,7 +2,6 @@
 //! Prometheus and k6 as child processes on 127.0.0.1.
 
 mod configs;
-mod logs;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -22,7 +21,9 @@ use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, 
 use crate::metrics::exposition::CounterSnapshot;
 use crate::metrics::{PrometheusClient, exposition, http_client};
 use crate::plan::Plan;
-use crate::process::{Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir};
+use crate::process::{
+    Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir, is_address_in_use, until_ready,
+};
 use crate::profile::{CollectorMode, Overrides};
 use crate::report::{Component, OutputDir};
 use crate::settings::Settings;
@@ -85,7 +86,8 @@ pub struct LocalEnvironment {
     options: LocalOptions,
     supervisor: Supervisor,
     interrupt: Interrupt,
-    work_dir: WorkDir,
+    work_path: PathBuf,
+    work_dir: Mutex<Option<WorkDir>>,
     k6: K6Process,
     ports: Mutex<Ports>,
     children: Mutex<BTreeMap<Part, Arc<Child>>>,
@@ -107,7 +109,8 @@ impl LocalEnvironment {
             options,
             supervisor,
             interrupt,
-            work_dir,
+            work_path: work_dir.path().to_path_buf(),
+            work_dir: Mutex::new(Some(work_dir)),
             k6,
             children: Mutex::default(),
         })
@@ -118,11 +121,11 @@ impl LocalEnvironment {
     }
 
     fn log_of(&self, part: Part) -> PathBuf {
-        self.work_dir.path().join(format!("{}.log", part.file_name()))
+        self.work_path.join(format!("{}.log", part.file_name()))
     }
 
     fn write_config(&self, name: &str, text: &str) -> Result<PathBuf, EnvironmentError> {
-        let path = self.work_dir.path().join(name);
+        let path = self.work_path.join(name);
         std::fs::write(&path, text)
             .map_err(|err| failed(format!("cannot write {}: {err}", path.display())))?;
         Ok(path)
@@ -140,32 +143,7 @@ impl LocalEnvironment {
             .lock()
             .expect("no holder of the children panics")
             .insert(part, Arc::clone(&child));
-        let client = http_client(&ready).map_err(|err| failed(chain(&err)))?;
-        let ended = || child.try_wait().map(|_| child.describe_failure());
-        let result = crate::process::until_ready(
-            &format!("{part}: GET {ready}"),
-            self.options.ready_timeout,
-            &self.interrupt,
-            ended,
-            async || super::requests::probe(&client, &ready).await,
-        )
-        .await;
-        let detail = match result {
-            // Another process may have answered on the port that ours lost.
-            Ok(_) => match ended() {
-                None => return Ok(()),
-                Some(failure) => failure,
-            },
-            Err(NotReady::Interrupted { signal, .. }) => {
-                return Err(EnvironmentError::Interrupted(signal));
-            }
-            Err(err) => chain(&err),
-        };
-        if crate::process::is_address_in_use(&detail) {
-            Err(EnvironmentError::PortLost { what: part.to_string(), detail })
-        } else {
-            Err(failed(detail))
-        }
+        wait_until_ready(part, &child, &ready, &self.interrupt, self.options.ready_timeout).await
     }
 
     async fn set_up_once(&self) -> Result<(), EnvironmentError> {
@@ -196,6 +174,62 @@ impl LocalEnvironment {
     }
 }
 
+/// Waits until a child answers on `ready`, and is still the one that does.
+async fn wait_until_ready(
+    part: Part,
+    child: &Child,
+    ready: &Url,
+    interrupt: &Interrupt,
+    limit: Duration,
+) -> Result<(), EnvironmentError> {
+    let client = http_client(ready).map_err(|err| failed(chain(&err)))?;
+    let ended = || child.try_wait().map(|_| child.describe_failure());
+    let what = format!("{part}: GET {ready}");
+    let probe = async || super::requests::probe(&client, ready).await;
+    let detail = match until_ready(&what, limit, interrupt, ended, probe).await {
+        // Another process may have answered on the port that ours lost.
+        Ok(_) => match ended() {
+            None => return Ok(()),
+            Some(failure) => failure,
+        },
+        Err(NotReady::Interrupted { signal, .. }) => {
+            return Err(EnvironmentError::Interrupted(signal));
+        }
+        Err(err) => chain(&err),
+    };
+    if is_address_in_use(&detail) {
+        Err(EnvironmentError::PortLost { what: part.to_string(), detail })
+    } else {
+        Err(failed(detail))
+    }
+}
+
+/// A Prometheus that scrapes `jobs` and takes remote writes; and its port.
+pub(super) async fn prometheus_child(
+    supervisor: &Supervisor,
+    interrupt: &Interrupt,
+    program: &Path,
+    dir: &Path,
+    log: &Path,
+    jobs: &[ScrapeJob],
+    limit: Duration,
+) -> Result<(Arc<Child>, u16), EnvironmentError> {
+    let config = dir.join("prometheus.yaml");
+    std::fs::write(&config, configs::prometheus(jobs))
+        .map_err(|err| failed(format!("cannot write {}: {err}", config.display())))?;
+    let mut attempt = 1;
+    loop {
+        let port = choose_ports()?.prometheus;
+        let spec = parts::prometheus_spec(program, &config, &dir.join("prometheus"), port).log(log);
+        let child = Arc::new(supervisor.spawn(spec).map_err(|err| failed(chain(&err)))?);
+        let ready = local_url(port, "/-/ready");
+        match wait_until_ready(Part::Prometheus, &child, &ready, interrupt, limit).await {
+            Err(EnvironmentError::PortLost { .. }) if attempt < SET_UP_ATTEMPTS => attempt += 1,
+            outcome => return outcome.map(|()| (child, port)),
+        }
+    }
+}
+
 fn choose_ports() -> Result<Ports, EnvironmentError> {
     let ports = crate::process::free_ports(Ports::COUNT)
         .map_err(|err| failed(format!("no free ports on 127.0.0.1: {err}")))?;
@@ -209,11 +243,11 @@ fn failed(err: impl ToString) -> EnvironmentError {
 }
 
 /// A URL on this machine.
-fn local_url(port: u16, path: &str) -> Url {
+pub(super) fn local_url(port: u16, path: &str) -> Url {
     Url::parse(&format!("http://127.0.0.1:{port}{path}")).expect("a port and a path make a URL")
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Environment for LocalEnvironment {
     async fn check_prerequisites(&self) -> Result<(), EnvironmentError> {
         // Tools are resolved before the environment is made; what is left is
@@ -222,19 +256,19 @@ impl Environment for LocalEnvironment {
     }
 
     async fn set_up_storage(&self) -> Result<(), EnvironmentError> {
-        let dir = self.work_dir.path().join("tempo");
+        let dir = self.work_path.join("tempo");
         std::fs::create_dir_all(&dir)
             .map_err(|err| failed(format!("cannot create {}: {err}", dir.display())))
     }
 
     async fn set_up_tempo(&self) -> Result<(), EnvironmentError> {
         let ports = self.ports();
-        let dir = self.work_dir.path().join("tempo");
+        let dir = self.work_path.join("tempo");
         let overrides = self.options.overrides.as_ref();
         if let Backend::Tempo { line, .. } = &self.options.backend {
             self.write_config("tempo.yaml", &configs::tempo(*line, &ports, &dir, overrides))?;
         }
-        let spec = self.options.backend.spec(&ports, &self.work_dir.path().join("tempo.yaml"));
+        let spec = self.options.backend.spec(&ports, &self.work_path.join("tempo.yaml"));
         self.start(Part::Tempo, spec, local_url(ports.tempo_http, "/ready")).await
     }
 
@@ -260,7 +294,7 @@ impl Environment for LocalEnvironment {
         let spec = parts::prometheus_spec(
             &self.options.prometheus.path,
             &config,
-            &self.work_dir.path().join("prometheus"),
+            &self.work_path.join("prometheus"),
             ports.prometheus,
         );
         self.start(Part::Prometheus, spec, local_url(ports.prometheus, "/-/ready")).await
@@ -281,7 +315,7 @@ impl Environment for LocalEnvironment {
     }
 
     fn work_dir(&self) -> &Path {
-        self.work_dir.path()
+        self.work_path.as_path()
     }
 
     fn components(&self) -> Vec<Component> {
@@ -312,6 +346,7 @@ impl Environment for LocalEnvironment {
             collector_cpu: Ok(()),
             visibility_delay: self.options.backend.visibility_delay(self.options.overrides.as_ref()),
             readable_bytes: self.options.backend.readable_bytes(),
+            read_back: Ok(()),
             stand_in: self.options.backend.stand_in(),
         }
     }
@@ -357,12 +392,16 @@ impl Environment for LocalEnvironment {
             let name = if part == Part::Tempo { backend } else { part.file_name() };
             (name, self.log_of(part))
         });
-        logs::copy(output, logs)
+        super::logs::copy(output, logs)
     }
 
     async fn tear_down(&self) -> Result<(), EnvironmentError> {
         let stopped = self.stop_all().await;
-        let removed = self.work_dir.remove().map_err(|err| failed(chain(&err)));
+        let work_dir = self.work_dir.lock().expect("no holder of the directory panics").take();
+        let removed = match work_dir {
+            Some(dir) => dir.delete().map_err(|err| failed(chain(&err))),
+            None => Ok(()),
+        };
         stopped.and(removed)
     }
 
@@ -381,9 +420,9 @@ impl Environment for LocalEnvironment {
             ports.tempo_http,
             ports.collector_otlp_http,
             ports.prometheus,
-            self.work_dir.path().display(),
+            self.work_path.display(),
             groups.join(" "),
-            self.work_dir.path().display(),
+            self.work_path.display(),
         )
     }
 }

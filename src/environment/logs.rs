@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::environment::{EnvironmentError, chain};
+use super::{EnvironmentError, chain};
 use crate::report::OutputDir;
 
 /// Copies each log that exists; a part that never started has none.
-pub(in crate::environment) fn copy(
+pub(super) fn copy(
     output: &OutputDir,
     logs: impl IntoIterator<Item = (&'static str, PathBuf)>,
 ) -> Result<Vec<PathBuf>, EnvironmentError> {

@@ -29,6 +29,8 @@ struct SpanFacts<'a> {
     start: u64,
     end: u64,
     facts: Range<usize>,
+    /// Hash of all attribute keys of the span, its events and its scope.
+    keys: u64,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,7 @@ struct ResourceSpans<'a> {
     scopes: Range<usize>,
     spans: Range<usize>,
     facts: Range<usize>,
+    keys: u64,
 }
 
 /// One `ExportTraceServiceRequest`, read but not yet stored.
@@ -60,6 +63,8 @@ pub struct Batch<'a> {
     scopes: Vec<ScopeSpans<'a>>,
     resources: Vec<ResourceSpans<'a>>,
     facts: Vec<u64>,
+    /// Hash of the attribute keys since the last span began.
+    keys: u64,
     invalid: Option<InvalidId>,
 }
 
@@ -75,6 +80,7 @@ impl<'a> Batch<'a> {
             scopes: Vec::new(),
             resources: Vec::new(),
             facts: Vec::new(),
+            keys: 0,
             invalid: None,
         };
         let mut fields = Fields::new(request);
@@ -99,6 +105,7 @@ impl<'a> Batch<'a> {
         let mut size = 0;
         let mut resource_size = 0;
         let first_fact = self.facts.len();
+        self.keys = 0;
         let mut fields = Fields::new(raw);
         while let Some(field) = fields.next()? {
             if field.number == 1 {
@@ -108,6 +115,7 @@ impl<'a> Batch<'a> {
             }
         }
         let facts = first_fact..self.facts.len();
+        let keys = self.keys;
         let mut fields = Fields::new(raw);
         while let Some(field) = fields.next()? {
             match field.number {
@@ -128,6 +136,7 @@ impl<'a> Batch<'a> {
             scopes: first_scope..self.scopes.len(),
             spans: first_span..self.spans.len(),
             facts,
+            keys,
         });
         Ok(size + delimited_size(resource_size))
     }
@@ -146,7 +155,7 @@ impl<'a> Batch<'a> {
                     {
                         service = name;
                     }
-                    attribute.note(&mut self.facts);
+                    attribute.note(&mut self.facts, &mut self.keys);
                 }
                 2 => size += count_size(field.varint()?),
                 3 => size += delimited_size(entity_ref_size(field.bytes()?)?),
@@ -162,15 +171,22 @@ impl<'a> Batch<'a> {
         let mut schema_url = None;
         let mut scope_size = 0;
         let mut size = 0;
+        let mut scope_keys = 0;
+        let mut fields = Fields::new(raw);
+        while let Some(field) = fields.next()? {
+            if field.number == 1 {
+                let bytes = field.bytes()?;
+                scope = Some(bytes);
+                scope_size = scope_size_of(bytes, &mut scope_keys)?;
+            }
+        }
         let mut fields = Fields::new(raw);
         while let Some(field) = fields.next()? {
             match field.number {
-                1 => {
-                    let bytes = field.bytes()?;
-                    scope = Some(bytes);
-                    scope_size = self.scope_size(bytes)?;
+                2 => {
+                    self.keys = scope_keys;
+                    size += delimited_size(self.span(field.bytes()?)?);
                 }
-                2 => size += delimited_size(self.span(field.bytes()?)?),
                 3 => {
                     let url = field.bytes()?;
                     schema_url = Some(url);
@@ -185,20 +201,6 @@ impl<'a> Batch<'a> {
             spans: first_span..self.spans.len(),
         });
         Ok(size + delimited_size(scope_size))
-    }
-
-    fn scope_size(&mut self, raw: &'a [u8]) -> Result<usize, WireError> {
-        let mut size = 0;
-        let mut fields = Fields::new(raw);
-        while let Some(field) = fields.next()? {
-            match field.number {
-                1 | 2 => size += string_size(field.bytes()?),
-                3 => size += delimited_size(KeyValue::read(field.bytes()?)?.size),
-                4 => size += count_size(field.varint()?),
-                _ => {}
-            }
-        }
-        Ok(size)
     }
 
     fn span(&mut self, raw: &'a [u8]) -> Result<usize, WireError> {
@@ -235,10 +237,10 @@ impl<'a> Batch<'a> {
                 9 => {
                     let attribute = KeyValue::read(field.bytes()?)?;
                     size += delimited_size(attribute.size);
-                    attribute.note(&mut self.facts);
+                    attribute.note(&mut self.facts, &mut self.keys);
                 }
                 10 | 12 | 14 => size += count_size(field.varint()?),
-                11 => size += delimited_size(event_size(field.bytes()?)?),
+                11 => size += delimited_size(event_size(field.bytes()?, &mut self.keys)?),
                 13 => size += delimited_size(link_size(field.bytes()?)?),
                 15 => (status_size, code) = status(field.bytes()?)?,
                 16 => size += if field.fixed32()? == 0 { 0 } else { 6 },
@@ -266,6 +268,7 @@ impl<'a> Batch<'a> {
             start,
             end,
             facts: first_fact..self.facts.len(),
+            keys: self.keys,
         });
         Ok(size)
     }
@@ -312,7 +315,9 @@ impl<'a> Batch<'a> {
         }
         Ok(traces
             .into_iter()
-            .map(|trace| trace.into_fragment(&self.resources, &self.scopes, &self.spans, &self.facts))
+            .map(|trace| {
+                trace.into_fragment(&self.resources, &self.scopes, &self.spans, &self.facts)
+            })
             .collect())
     }
 }
@@ -333,6 +338,7 @@ struct Pending<'a> {
     end: u64,
     longest: u64,
     root: Option<(&'a [u8], &'a [u8])>,
+    keys: u64,
 }
 
 impl<'a> Pending<'a> {
@@ -346,11 +352,13 @@ impl<'a> Pending<'a> {
             end: 0,
             longest: 0,
             root: None,
+            keys: 0,
         }
     }
 
     fn add(&mut self, span: &SpanFacts<'a>, resource: &ResourceSpans<'a>) {
         self.spans += 1;
+        self.keys = fact::combined(fact::combined(self.keys, resource.keys), span.keys);
         self.facts += span.facts.len();
         self.start = self.start.min(span.start);
         self.end = self.end.max(span.end);
@@ -406,6 +414,7 @@ impl<'a> Pending<'a> {
             start: self.start,
             end: self.end,
             longest: self.longest,
+            keys: self.keys,
             root,
         };
         (id, fragment)
@@ -491,9 +500,11 @@ impl<'a> KeyValue<'a> {
         })
     }
 
-    fn note(&self, facts: &mut Vec<u64>) {
+    fn note(&self, facts: &mut Vec<u64>, keys: &mut u64) {
+        let key = fact::key(self.key);
+        *keys = fact::combined(*keys, key);
         if let Some(text) = self.text {
-            facts.push(fact::attribute(self.key, text));
+            facts.push(fact::text_of(key, text));
         } else if let Some(list) = self.list {
             let mut fields = Fields::new(list);
             while let Ok(Some(field)) = fields.next() {
@@ -502,7 +513,7 @@ impl<'a> KeyValue<'a> {
                         text: Some(text), ..
                     }) = AnyValue::read(bytes, 0)
                 {
-                    facts.push(fact::attribute(self.key, text));
+                    facts.push(fact::text_of(key, text));
                 }
             }
         }
@@ -575,14 +586,36 @@ fn list_size(
     Ok(size)
 }
 
-fn event_size(raw: &[u8]) -> Result<usize, WireError> {
+fn scope_size_of(raw: &[u8], keys: &mut u64) -> Result<usize, WireError> {
+    let mut size = 0;
+    let mut fields = Fields::new(raw);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 | 2 => size += string_size(field.bytes()?),
+            3 => {
+                let attribute = KeyValue::read(field.bytes()?)?;
+                *keys = fact::combined(*keys, fact::key(attribute.key));
+                size += delimited_size(attribute.size);
+            }
+            4 => size += count_size(field.varint()?),
+            _ => {}
+        }
+    }
+    Ok(size)
+}
+
+fn event_size(raw: &[u8], keys: &mut u64) -> Result<usize, WireError> {
     let mut size = 0;
     let mut fields = Fields::new(raw);
     while let Some(field) = fields.next()? {
         size += match field.number {
             1 if field.fixed64()? != 0 => 9,
             2 => string_size(field.bytes()?),
-            3 => delimited_size(KeyValue::read(field.bytes()?)?.size),
+            3 => {
+                let attribute = KeyValue::read(field.bytes()?)?;
+                *keys = fact::combined(*keys, fact::key(attribute.key));
+                delimited_size(attribute.size)
+            }
             4 => count_size(field.varint()?),
             _ => 0,
         };
@@ -658,5 +691,9 @@ fn string_size(bytes: &[u8]) -> usize {
 }
 
 fn count_size(value: u64) -> usize {
-    if value == 0 { 0 } else { 1 + varint_size(value) }
+    if value == 0 {
+        0
+    } else {
+        1 + varint_size(value)
+    }
 }

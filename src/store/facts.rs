@@ -9,7 +9,21 @@ const HASHES: u32 = 3;
 /// Hashes of what a span or its resource says.
 pub mod fact {
     pub fn attribute(key: &[u8], text: &[u8]) -> u64 {
-        hash(hash(1, key), text)
+        text_of(self::key(key), text)
+    }
+
+    /// Of a key alone; [`text_of`] goes on from it.
+    pub fn key(key: &[u8]) -> u64 {
+        hash(1, key)
+    }
+
+    pub fn text_of(key: u64, text: &[u8]) -> u64 {
+        hash(key, text)
+    }
+
+    /// A hash of a sequence, one element longer.
+    pub fn combined(sequence: u64, next: u64) -> u64 {
+        mix(sequence.rotate_left(7) ^ next)
     }
 
     pub fn name(name: &[u8]) -> u64 {
@@ -100,7 +114,10 @@ mod tests {
         assert!(facts.iter().all(|fact| filter.may_contain(*fact)));
         let wrong = (300..10_300u32)
             .filter(|n| {
-                filter.may_contain(fact::attribute(b"request.id", format!("req-{n}").as_bytes()))
+                filter.may_contain(fact::attribute(
+                    b"request.id",
+                    format!("req-{n}").as_bytes(),
+                ))
             })
             .count();
         assert!(wrong < 500, "{wrong} of 10,000 absent values look present");

@@ -32,6 +32,9 @@ pub struct Fragment {
     pub end: u64,
     /// The longest span, in nanoseconds.
     pub longest: u64,
+    /// Hash of all attribute keys in their order: fragments with the same hash
+    /// have the same tags.
+    pub keys: u64,
     pub root: Option<Root>,
 }
 

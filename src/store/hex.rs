@@ -7,7 +7,12 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 pub fn encode(bytes: &[u8]) -> String {
     bytes
         .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .flat_map(|byte| {
+            [
+                DIGITS[usize::from(byte >> 4)],
+                DIGITS[usize::from(byte & 15)],
+            ]
+        })
         .map(char::from)
         .collect()
 }
@@ -33,7 +38,8 @@ pub fn parse_trace_id(text: &str) -> Result<TraceId, String> {
     if text.len() > 32 {
         return Err("trace IDs can't be larger than 128 bits".to_owned());
     }
-    let value = u128::from_str_radix(text, 16).map_err(|_| "please provide a traceID".to_owned())?;
+    let value =
+        u128::from_str_radix(text, 16).map_err(|_| "please provide a traceID".to_owned())?;
     Ok(value.to_be_bytes())
 }
 
@@ -49,13 +55,25 @@ mod tests {
     #[case::zeros("0012ca", "12ca")]
     #[case::upper_case("ABC", "abc")]
     fn a_trace_id_may_lack_its_zeros(#[case] text: &str, #[case] shown: &str) {
-        assert_eq!(trace_id_without_zeros(&parse_trace_id(text).unwrap()), shown);
+        assert_eq!(
+            trace_id_without_zeros(&parse_trace_id(text).unwrap()),
+            shown
+        );
     }
 
     #[rstest]
-    #[case::letter("zz", "trace IDs can only contain hex characters: invalid character 'z' at position 1")]
-    #[case::sign("+1", "trace IDs can only contain hex characters: invalid character '+' at position 1")]
-    #[case::long("123456789012345678901234567890123", "trace IDs can't be larger than 128 bits")]
+    #[case::letter(
+        "zz",
+        "trace IDs can only contain hex characters: invalid character 'z' at position 1"
+    )]
+    #[case::sign(
+        "+1",
+        "trace IDs can only contain hex characters: invalid character '+' at position 1"
+    )]
+    #[case::long(
+        "123456789012345678901234567890123",
+        "trace IDs can't be larger than 128 bits"
+    )]
     #[case::empty("", "please provide a traceID")]
     fn what_is_no_trace_id_is_refused(#[case] text: &str, #[case] message: &str) {
         assert_eq!(parse_trace_id(text).unwrap_err(), message);

@@ -209,7 +209,9 @@ impl Iterator for NewestFirst<'_> {
         let mut batch = Vec::new();
         for index in 0..SHARDS {
             let shard = self.table.lock(index);
-            let start = shard.order.partition_point(|(sequence, _)| *sequence < from);
+            let start = shard
+                .order
+                .partition_point(|(sequence, _)| *sequence < from);
             let end = shard
                 .order
                 .partition_point(|(sequence, _)| *sequence < below);
@@ -240,6 +242,7 @@ mod tests {
             start,
             end: start + 1,
             longest: 1,
+            keys: 0,
             root: None,
         }
     }
@@ -251,7 +254,11 @@ mod tests {
     }
 
     fn kept(table: &Table) -> Vec<TraceId> {
-        table.newest_first().flatten().map(|trace| trace.id).collect()
+        table
+            .newest_first()
+            .flatten()
+            .map(|trace| trace.id)
+            .collect()
     }
 
     #[test]
@@ -264,7 +271,13 @@ mod tests {
             evicted.spans += more.spans;
         }
         assert_eq!(kept(&table), (90..100).rev().map(id).collect::<Vec<_>>());
-        assert_eq!(evicted, Evicted { traces: 90, spans: 180 });
+        assert_eq!(
+            evicted,
+            Evicted {
+                traces: 90,
+                spans: 180
+            }
+        );
         assert!(table.size() <= 100_000 && table.size() > 90_000);
         assert_eq!(table.encoded_size(), 90_000);
         assert!(table.get(&id(0)).is_none());

@@ -231,7 +231,10 @@ mod tests {
     #[case::garbage(b"\xff\xff\xff\xff\x0f", "proto: illegal wireType 7")]
     #[case::cut_length(b"\x0a\x05abc", "unexpected EOF")]
     #[case::cut_varint(b"\x08\x80", "unexpected EOF")]
-    #[case::endless_varint(b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "proto: integer overflow")]
+    #[case::endless_varint(
+        b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        "proto: integer overflow"
+    )]
     #[case::huge_length(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "unexpected EOF")]
     #[case::tag_zero(b"\x02\x00", "proto: illegal tag 0")]
     fn bytes_that_are_no_message_are_refused(#[case] bytes: &[u8], #[case] text: &str) {

@@ -1,9 +1,7 @@
 //! Which operands go with which operator.
 
 use super::QueryError;
-use super::ast::{
-    Attribute, Comparison, Condition, Intrinsic, Operand, Query, SpansetExpr, Stage,
-};
+use super::ast::{Attribute, Comparison, Condition, Intrinsic, Operand, Query, SpansetExpr, Stage};
 use super::value::{Type, Value};
 
 pub fn query(query: &Query) -> Result<(), QueryError> {

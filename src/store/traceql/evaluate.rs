@@ -181,7 +181,11 @@ impl<'v, 'a> Subject<'v, 'a> {
         found
     }
 
-    fn stage(&mut self, stage: &Stage, sets: Vec<Spanset<'a>>) -> Result<Vec<Spanset<'a>>, WireError> {
+    fn stage(
+        &mut self,
+        stage: &Stage,
+        sets: Vec<Spanset<'a>>,
+    ) -> Result<Vec<Spanset<'a>>, WireError> {
         let mut next = Vec::new();
         match stage {
             Stage::Select(_) => return Ok(sets),
@@ -364,11 +368,7 @@ impl<'v, 'a> Subject<'v, 'a> {
         }
     }
 
-    fn intrinsic(
-        &self,
-        intrinsic: Intrinsic,
-        span: &SpanView<'a>,
-    ) -> Result<Value<'a>, WireError> {
+    fn intrinsic(&self, intrinsic: Intrinsic, span: &SpanView<'a>) -> Result<Value<'a>, WireError> {
         let root = |name: fn(&'a StoredTrace) -> Option<&'a str>| {
             name(self.trace).map_or(Value::Nil, |name| Value::Text(name.into()))
         };
@@ -403,7 +403,9 @@ impl<'v, 'a> Subject<'v, 'a> {
             ),
             Intrinsic::ScopeName => Value::Text(text(self.view.scopes[span.scope].name)),
             Intrinsic::ScopeVersion => Value::Text(text(self.view.scopes[span.scope].version)),
-            Intrinsic::NestedSetParent => Value::Int(if span.parent_id.is_empty() { -1 } else { 1 }),
+            Intrinsic::NestedSetParent => {
+                Value::Int(if span.parent_id.is_empty() { -1 } else { 1 })
+            }
         })
     }
 }

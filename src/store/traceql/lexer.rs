@@ -281,7 +281,10 @@ mod tests {
 
     #[rstest]
     #[case::attribute("resource.service.name", attribute("resource", "service.name"))]
-    #[case::dashes("span.http.request.header-x/y", attribute("span", "http.request.header-x/y"))]
+    #[case::dashes(
+        "span.http.request.header-x/y",
+        attribute("span", "http.request.header-x/y")
+    )]
     #[case::quoted("span.\"a b\".c", attribute("span", "a b.c"))]
     #[case::unscoped(".foo", attribute("", "foo"))]
     #[case::intrinsic("span:duration", Token::Word("span:duration".into()))]
@@ -301,9 +304,18 @@ mod tests {
     }
 
     #[rstest]
-    #[case::open_text("{ name = \"a ", "parse error at line 1, col 10: literal not terminated")]
-    #[case::unit("{ duration > 5x }", "parse error at line 1, col 14: syntax error: \"5x\" is not a number")]
-    #[case::sign("{\n ; }", "parse error at line 2, col 2: syntax error: unexpected character ';'")]
+    #[case::open_text(
+        "{ name = \"a ",
+        "parse error at line 1, col 10: literal not terminated"
+    )]
+    #[case::unit(
+        "{ duration > 5x }",
+        "parse error at line 1, col 14: syntax error: \"5x\" is not a number"
+    )]
+    #[case::sign(
+        "{\n ; }",
+        "parse error at line 2, col 2: syntax error: unexpected character ';'"
+    )]
     fn what_is_no_word_is_refused_with_its_place(#[case] text: &str, #[case] message: &str) {
         assert_eq!(tokens(text).unwrap_err().to_string(), message);
     }

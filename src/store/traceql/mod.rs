@@ -11,6 +11,7 @@ mod parser;
 pub mod prefilter;
 pub mod value;
 
+pub use lexer::duration;
 pub use parser::{parse, parse_attribute};
 
 /// Why a query is refused, in the words that follow `invalid TraceQL query: `.

@@ -110,8 +110,10 @@ impl Parser {
     }
 
     fn unexpected(&self) -> QueryError {
-        self.place()
-            .error(format!("syntax error: unexpected {}", self.peek().describe()))
+        self.place().error(format!(
+            "syntax error: unexpected {}",
+            self.peek().describe()
+        ))
     }
 
     fn unsupported(&self, what: &str) -> QueryError {
@@ -474,29 +476,89 @@ mod tests {
 
     // The first eleven as Tempo 3.0.3 words them.
     #[rstest]
-    #[case("{ resource.service.name = ", "parse error at line 1, col 27: syntax error: unexpected $end")]
-    #[case("{ nonsense > 3 }", "parse error at line 1, col 3: unknown identifier: nonsense")]
-    #[case("{ bogus:x = \"a\" }", "parse error at line 1, col 3: unknown identifier: bogus")]
-    #[case("{ name = \"a\" || }", "parse error at line 1, col 17: syntax error: unexpected }")]
-    #[case("{ duration > \"x\" }", "binary operations must operate on the same type: duration > `x`")]
-    #[case("{ status > error }", "illegal operation for the given types: status > error")]
-    #[case("{ kind = \"server\" }", "binary operations must operate on the same type: kind = `server`")]
-    #[case("{ rootServiceName = nil }", "rootServiceName=nil is not valid because intrinsics cannot be nil")]
+    #[case(
+        "{ resource.service.name = ",
+        "parse error at line 1, col 27: syntax error: unexpected $end"
+    )]
+    #[case(
+        "{ nonsense > 3 }",
+        "parse error at line 1, col 3: unknown identifier: nonsense"
+    )]
+    #[case(
+        "{ bogus:x = \"a\" }",
+        "parse error at line 1, col 3: unknown identifier: bogus"
+    )]
+    #[case(
+        "{ name = \"a\" || }",
+        "parse error at line 1, col 17: syntax error: unexpected }"
+    )]
+    #[case(
+        "{ duration > \"x\" }",
+        "binary operations must operate on the same type: duration > `x`"
+    )]
+    #[case(
+        "{ status > error }",
+        "illegal operation for the given types: status > error"
+    )]
+    #[case(
+        "{ kind = \"server\" }",
+        "binary operations must operate on the same type: kind = `server`"
+    )]
+    #[case(
+        "{ rootServiceName = nil }",
+        "rootServiceName=nil is not valid because intrinsics cannot be nil"
+    )]
     #[case("{ name =~ \"(\" }", "invalid regex: `(`")]
     #[case("{ span.foo =~ .bar }", "invalid type for =~ or !~: .bar")]
-    #[case("{ \"a\" }", "span filter field expressions must resolve to a boolean: { `a` }")]
-    #[case("{ } | avg(name) > 1", "aggregate field expressions must resolve to a number type: avg(name)")]
-    #[case("{ } | count()", "parse error at line 1, col 14: syntax error: unexpected $end")]
-    #[case("{ } | count() > \"x\"", "parse error at line 1, col 17: syntax error: unexpected STRING")]
-    #[case("{ name = \"a\" } }", "parse error at line 1, col 16: syntax error: unexpected }")]
+    #[case(
+        "{ \"a\" }",
+        "span filter field expressions must resolve to a boolean: { `a` }"
+    )]
+    #[case(
+        "{ } | avg(name) > 1",
+        "aggregate field expressions must resolve to a number type: avg(name)"
+    )]
+    #[case(
+        "{ } | count()",
+        "parse error at line 1, col 14: syntax error: unexpected $end"
+    )]
+    #[case(
+        "{ } | count() > \"x\"",
+        "parse error at line 1, col 17: syntax error: unexpected STRING"
+    )]
+    #[case(
+        "{ name = \"a\" } }",
+        "parse error at line 1, col 16: syntax error: unexpected }"
+    )]
     #[case("", "parse error at line 1, col 1: syntax error: unexpected $end")]
-    #[case("{ } | rate()", "parse error at line 1, col 7: this trace store does not support metrics (rate)")]
-    #[case("{ !.a }", "parse error at line 1, col 3: this trace store does not support negation of a condition (!)")]
-    #[case("{ duration > 1s + 2s }", "parse error at line 1, col 17: this trace store does not support arithmetic (+)")]
-    #[case("{ parent.name = \"a\" }", "parse error at line 1, col 3: this trace store does not support the scope parent")]
-    #[case("{ link:spanID = \"a\" }", "parse error at line 1, col 3: this trace store does not support link:spanID")]
-    #[case("({ } | count() > 1) && { }", "parse error at line 1, col 6: this trace store does not support pipelines in brackets")]
-    #[case("{ nestedSetParent = 3 }", "this trace store supports nestedSetParent only as nestedSetParent < 0")]
+    #[case(
+        "{ } | rate()",
+        "parse error at line 1, col 7: this trace store does not support metrics (rate)"
+    )]
+    #[case(
+        "{ !.a }",
+        "parse error at line 1, col 3: this trace store does not support negation of a condition (!)"
+    )]
+    #[case(
+        "{ duration > 1s + 2s }",
+        "parse error at line 1, col 17: this trace store does not support arithmetic (+)"
+    )]
+    #[case(
+        "{ parent.name = \"a\" }",
+        "parse error at line 1, col 3: this trace store does not support the scope parent"
+    )]
+    #[case(
+        "{ link:spanID = \"a\" }",
+        "parse error at line 1, col 3: this trace store does not support link:spanID"
+    )]
+    #[case(
+        "({ } | count() > 1) && { }",
+        "parse error at line 1, col 6: this trace store does not support pipelines in brackets"
+    )]
+    #[case(
+        "{ nestedSetParent = 3 }",
+        "this trace store supports nestedSetParent only as nestedSetParent < 0"
+    )]
     fn what_the_store_does_not_answer_is_refused(#[case] query: &str, #[case] message: &str) {
         assert_eq!(parse(query).unwrap_err().to_string(), message);
     }

@@ -1,6 +1,8 @@
 //! Which traces a query cannot match, without reading their spans.
 
-use super::ast::{Attribute, Comparison, Condition, Intrinsic, Keep, Operand, Query, Scope, SpansetExpr, Stage};
+use super::ast::{
+    Attribute, Comparison, Condition, Intrinsic, Keep, Operand, Query, Scope, SpansetExpr, Stage,
+};
 use super::value::{Value, compare};
 use crate::store::facts::fact;
 use crate::store::fragment::{Fragment, StoredTrace};
@@ -28,9 +30,7 @@ fn spanset(expr: &SpansetExpr, trace: &StoredTrace) -> bool {
             right,
             ..
         } => spanset(right, trace),
-        SpansetExpr::Related { left, right, .. } => {
-            spanset(left, trace) && spanset(right, trace)
-        }
+        SpansetExpr::Related { left, right, .. } => spanset(left, trace) && spanset(right, trace),
     }
 }
 

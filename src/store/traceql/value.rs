@@ -163,7 +163,11 @@ pub fn go_duration(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let fraction = |unit: u64| {
         let whole = magnitude / unit;
-        let rest = format!("{:0width$}", magnitude % unit, width = unit.ilog10() as usize);
+        let rest = format!(
+            "{:0width$}",
+            magnitude % unit,
+            width = unit.ilog10() as usize
+        );
         match rest.trim_end_matches('0') {
             "" => whole.to_string(),
             rest => format!("{whole}.{rest}"),
@@ -220,10 +224,9 @@ pub fn compare(left: &Value<'_>, op: &Comparison, right: &Value<'_>) -> bool {
         (Value::Bool(left), Value::Bool(right)) => return op.of_equality(left == right),
         (Value::Status(left), Value::Status(right)) => return op.of_equality(left == right),
         (Value::Kind(left), Value::Kind(right)) => return op.of_equality(left == right),
-        (
-            Value::Int(left) | Value::Duration(left),
-            Value::Int(right) | Value::Duration(right),
-        ) => Some(left.cmp(right)),
+        (Value::Int(left) | Value::Duration(left), Value::Int(right) | Value::Duration(right)) => {
+            Some(left.cmp(right))
+        }
         _ => match (left.number(), right.number()) {
             (Some(left), Some(right)) => left.partial_cmp(&right),
             _ => None,

@@ -1,8 +1,12 @@
-//! `tempo-perf`: the tools beside the cases.
+//! `tempo-perf`: the programs beside the cases.
 
+use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use tempo_perf::case::chain;
+use tempo_perf::{corpus, front_door, process, store, tools};
 
 #[derive(Parser)]
 #[command(name = "tempo-perf", about, version)]
@@ -13,21 +17,44 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    TraceStore(store::TraceStoreArgs),
+    Corpus(corpus::CorpusArgs),
+    Tools(tools::ToolsArgs),
+    Validate(ValidateArgs),
     /// Ends what a killed run left behind; started by the runs themselves
     #[command(hide = true)]
     Watch,
-    Tools(tempo_perf::tools::ToolsArgs),
+}
+
+/// Check all profiles and tell every mistake with its place
+#[derive(Args)]
+struct ValidateArgs {
+    /// Directory with the profiles
+    #[arg(long, default_value = "profiles")]
+    profiles_dir: PathBuf,
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Tools(args) => args.run(),
-        Command::Watch => match tempo_perf::process::watch(std::io::stdin()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
+    let done = match Cli::parse().command {
+        Command::Tools(args) => return args.run(),
+        Command::Validate(args) => match front_door::validate(&args.profiles_dir) {
+            Ok(code) => return code,
+            Err(err) => Err(err.into()),
         },
+        Command::TraceStore(args) => run_store(args),
+        Command::Corpus(args) => corpus::run(&args).map_err(Into::into),
+        Command::Watch => process::watch(std::io::stdin()).map_err(Into::into),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {}", chain(err.as_ref()));
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn run_store(args: store::TraceStoreArgs) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(store::run(args)).map_err(Into::into)
 }

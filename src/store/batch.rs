@@ -1,0 +1,699 @@
+//! Reading one push: its size as Tempo counts it, its spans, and its traces as
+//! fragments to keep.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::facts::{Facts, fact};
+use super::fragment::{Fragment, Root, TraceId};
+use super::wire::{Fields, WireError, delimited_size, put_delimited, put_varint, varint_size};
+
+/// How deep an attribute's lists may nest.
+const MAX_DEPTH: usize = 64;
+
+/// Why a push with well-formed bytes is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    #[error("trace ids must be 128 bit, received 0 bits")]
+    Trace,
+    #[error("span ids must be 64 bit and not all zero, received 0 bits")]
+    Span,
+}
+
+/// What a span says that the store must know without reading it again.
+#[derive(Debug)]
+struct SpanFacts<'a> {
+    raw: &'a [u8],
+    trace_id: &'a [u8],
+    root_name: Option<&'a [u8]>,
+    start: u64,
+    end: u64,
+    facts: Range<usize>,
+    /// Hash of all attribute keys of the span, its events and its scope.
+    keys: u64,
+}
+
+#[derive(Debug)]
+struct ScopeSpans<'a> {
+    scope: Option<&'a [u8]>,
+    schema_url: Option<&'a [u8]>,
+    spans: Range<usize>,
+}
+
+#[derive(Debug)]
+struct ResourceSpans<'a> {
+    raw: &'a [u8],
+    resource: Option<&'a [u8]>,
+    schema_url: Option<&'a [u8]>,
+    service: &'a [u8],
+    scopes: Range<usize>,
+    spans: Range<usize>,
+    facts: Range<usize>,
+    keys: u64,
+}
+
+/// One `ExportTraceServiceRequest`, read but not yet stored.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// Bytes of this request in Tempo's own encoding. That always writes the
+    /// resource, the scope, the status, the IDs and the value of an attribute,
+    /// even when empty, and drops unknown fields and explicit defaults.
+    pub bytes: usize,
+    spans: Vec<SpanFacts<'a>>,
+    scopes: Vec<ScopeSpans<'a>>,
+    resources: Vec<ResourceSpans<'a>>,
+    facts: Vec<u64>,
+    /// Hash of the attribute keys since the last span began.
+    keys: u64,
+    invalid: Option<InvalidId>,
+}
+
+impl<'a> Batch<'a> {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// When the bytes are no OTLP request, or an ID has a length of its own.
+    pub fn read(request: &'a [u8]) -> Result<Self, WireError> {
+        let mut batch = Batch {
+            bytes: 0,
+            spans: Vec::new(),
+            scopes: Vec::new(),
+            resources: Vec::new(),
+            facts: Vec::new(),
+            keys: 0,
+            invalid: None,
+        };
+        let mut fields = Fields::new(request);
+        while let Some(field) = fields.next()? {
+            if field.number == 1 {
+                let size = batch.resource_spans(field.bytes()?)?;
+                batch.bytes += delimited_size(size);
+            }
+        }
+        Ok(batch)
+    }
+
+    pub fn span_count(&self) -> usize {
+        self.spans.len()
+    }
+
+    fn resource_spans(&mut self, raw: &'a [u8]) -> Result<usize, WireError> {
+        let (first_scope, first_span) = (self.scopes.len(), self.spans.len());
+        let mut resource = None;
+        let mut schema_url = None;
+        let mut service: &[u8] = b"";
+        let mut size = 0;
+        let mut resource_size = 0;
+        let first_fact = self.facts.len();
+        self.keys = 0;
+        let mut fields = Fields::new(raw);
+        while let Some(field) = fields.next()? {
+            if field.number == 1 {
+                let bytes = field.bytes()?;
+                resource = Some(bytes);
+                (resource_size, service) = self.resource(bytes)?;
+            }
+        }
+        let facts = first_fact..self.facts.len();
+        let keys = self.keys;
+        let mut fields = Fields::new(raw);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                2 => size += delimited_size(self.scope_spans(field.bytes()?)?),
+                3 => {
+                    let url = field.bytes()?;
+                    schema_url = Some(url);
+                    size += string_size(url);
+                }
+                _ => {}
+            }
+        }
+        self.resources.push(ResourceSpans {
+            raw,
+            resource,
+            schema_url,
+            service,
+            scopes: first_scope..self.scopes.len(),
+            spans: first_span..self.spans.len(),
+            facts,
+            keys,
+        });
+        Ok(size + delimited_size(resource_size))
+    }
+
+    fn resource(&mut self, raw: &'a [u8]) -> Result<(usize, &'a [u8]), WireError> {
+        let mut service: &[u8] = b"";
+        let mut size = 0;
+        let mut fields = Fields::new(raw);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => {
+                    let attribute = KeyValue::read(field.bytes()?)?;
+                    size += delimited_size(attribute.size);
+                    if attribute.key == b"service.name"
+                        && let Some(name) = attribute.text
+                    {
+                        service = name;
+                    }
+                    attribute.note(&mut self.facts, &mut self.keys);
+                }
+                2 => size += count_size(field.varint()?),
+                3 => size += delimited_size(entity_ref_size(field.bytes()?)?),
+                _ => {}
+            }
+        }
+        Ok((size, service))
+    }
+
+    fn scope_spans(&mut self, raw: &'a [u8]) -> Result<usize, WireError> {
+        let first_span = self.spans.len();
+        let mut scope = None;
+        let mut schema_url = None;
+        let mut scope_size = 0;
+        let mut size = 0;
+        let mut scope_keys = 0;
+        let mut fields = Fields::new(raw);
+        while let Some(field) = fields.next()? {
+            if field.number == 1 {
+                let bytes = field.bytes()?;
+                scope = Some(bytes);
+                scope_size = scope_size_of(bytes, &mut scope_keys)?;
+            }
+        }
+        let mut fields = Fields::new(raw);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                2 => {
+                    self.keys = scope_keys;
+                    size += delimited_size(self.span(field.bytes()?)?);
+                }
+                3 => {
+                    let url = field.bytes()?;
+                    schema_url = Some(url);
+                    size += string_size(url);
+                }
+                _ => {}
+            }
+        }
+        self.scopes.push(ScopeSpans {
+            scope,
+            schema_url,
+            spans: first_span..self.spans.len(),
+        });
+        Ok(size + delimited_size(scope_size))
+    }
+
+    fn span(&mut self, raw: &'a [u8]) -> Result<usize, WireError> {
+        let first_fact = self.facts.len();
+        let (mut trace_id, mut span_id, mut parent): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
+        let mut name: &[u8] = b"";
+        let (mut kind, mut code) = (0, 0);
+        let (mut start, mut end) = (0, 0);
+        let mut status_size = 0;
+        let mut size = 0;
+        let mut fields = Fields::new(raw);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => trace_id = id::<16>(field.bytes()?, "TraceID")?,
+                2 => span_id = id::<8>(field.bytes()?, "SpanID")?,
+                3 => size += string_size(field.bytes()?),
+                4 => parent = id::<8>(field.bytes()?, "SpanID")?,
+                5 => {
+                    name = field.bytes()?;
+                    size += string_size(name);
+                }
+                6 => {
+                    kind = field.varint()?;
+                    size += count_size(kind);
+                }
+                7 => {
+                    start = field.fixed64()?;
+                    size += if start == 0 { 0 } else { 9 };
+                }
+                8 => {
+                    end = field.fixed64()?;
+                    size += if end == 0 { 0 } else { 9 };
+                }
+                9 => {
+                    let attribute = KeyValue::read(field.bytes()?)?;
+                    size += delimited_size(attribute.size);
+                    attribute.note(&mut self.facts, &mut self.keys);
+                }
+                10 | 12 | 14 => size += count_size(field.varint()?),
+                11 => size += delimited_size(event_size(field.bytes()?, &mut self.keys)?),
+                13 => size += delimited_size(link_size(field.bytes()?)?),
+                15 => (status_size, code) = status(field.bytes()?)?,
+                16 => size += if field.fixed32()? == 0 { 0 } else { 6 },
+                _ => {}
+            }
+        }
+        size += delimited_size(trace_id.len())
+            + delimited_size(span_id.len())
+            + delimited_size(parent.len())
+            + delimited_size(status_size);
+        if trace_id.is_empty() {
+            self.invalid.get_or_insert(InvalidId::Trace);
+        } else if span_id.is_empty() {
+            self.invalid.get_or_insert(InvalidId::Span);
+        }
+        self.facts.push(fact::name(name));
+        self.facts.push(fact::kind(kind as i32));
+        // An unknown code counts as unset.
+        self.facts
+            .push(fact::status(if matches!(code, 1 | 2) { code } else { 0 }));
+        self.spans.push(SpanFacts {
+            raw,
+            trace_id,
+            root_name: parent.is_empty().then_some(name),
+            start,
+            end,
+            facts: first_fact..self.facts.len(),
+            keys: self.keys,
+        });
+        Ok(size)
+    }
+
+    /// The traces of this request, each with its part of the bytes.
+    ///
+    /// # Errors
+    /// When a span has no usable ID: then nothing of the request is stored.
+    pub fn into_fragments(self) -> Result<Vec<(TraceId, Fragment)>, InvalidId> {
+        if let Some(invalid) = self.invalid {
+            return Err(invalid);
+        }
+        let mut traces: Vec<Pending> = Vec::new();
+        let mut places: HashMap<&[u8], usize> = HashMap::new();
+        for (index, resource) in self.resources.iter().enumerate() {
+            let spans = &self.spans[resource.spans.clone()];
+            let Some(first) = spans.first() else { continue };
+            let uniform = spans.iter().all(|span| span.trace_id == first.trace_id);
+            for span in spans {
+                let place = match traces.last() {
+                    Some(last) if last.id == span.trace_id => traces.len() - 1,
+                    _ => *places.entry(span.trace_id).or_insert_with(|| {
+                        traces.push(Pending::new(span.trace_id));
+                        traces.len() - 1
+                    }),
+                };
+                let trace = &mut traces[place];
+                if trace.pieces.last().map(|piece| piece.resource) != Some(index) {
+                    trace.pieces.push(Piece {
+                        resource: index,
+                        whole: uniform,
+                    });
+                    trace.facts += resource.facts.len();
+                }
+                trace.add(span, resource);
+                if uniform {
+                    // The rest belongs to the same trace: no look-ups.
+                    for span in &spans[1..] {
+                        traces[place].add(span, resource);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(traces
+            .into_iter()
+            .map(|trace| {
+                trace.into_fragment(&self.resources, &self.scopes, &self.spans, &self.facts)
+            })
+            .collect())
+    }
+}
+
+struct Piece {
+    resource: usize,
+    /// All spans of this resource are of the trace: its bytes are kept as is.
+    whole: bool,
+}
+
+/// A trace while its parts are being collected from a request.
+struct Pending<'a> {
+    id: &'a [u8],
+    pieces: Vec<Piece>,
+    facts: usize,
+    spans: u32,
+    start: u64,
+    end: u64,
+    longest: u64,
+    root: Option<(&'a [u8], &'a [u8])>,
+    keys: u64,
+}
+
+impl<'a> Pending<'a> {
+    fn new(id: &'a [u8]) -> Self {
+        Self {
+            id,
+            pieces: Vec::new(),
+            facts: 0,
+            spans: 0,
+            start: u64::MAX,
+            end: 0,
+            longest: 0,
+            root: None,
+            keys: 0,
+        }
+    }
+
+    fn add(&mut self, span: &SpanFacts<'a>, resource: &ResourceSpans<'a>) {
+        self.spans += 1;
+        self.keys = fact::combined(fact::combined(self.keys, resource.keys), span.keys);
+        self.facts += span.facts.len();
+        self.start = self.start.min(span.start);
+        self.end = self.end.max(span.end);
+        self.longest = self.longest.max(span.end.saturating_sub(span.start));
+        if let (None, Some(name)) = (self.root, span.root_name) {
+            self.root = Some((resource.service, name));
+        }
+    }
+
+    fn into_fragment(
+        self,
+        resources: &[ResourceSpans<'a>],
+        scopes: &[ScopeSpans<'a>],
+        spans: &[SpanFacts<'a>],
+        facts: &[u64],
+    ) -> (TraceId, Fragment) {
+        let mut id = [0; 16];
+        id.copy_from_slice(self.id);
+        let room: usize = self
+            .pieces
+            .iter()
+            .map(|piece| resources[piece.resource].raw.len() + 6)
+            .sum();
+        let mut bytes = Vec::with_capacity(room);
+        let mut filter = Facts::with_capacity(self.facts);
+        for piece in &self.pieces {
+            let resource = &resources[piece.resource];
+            filter.extend(&facts[resource.facts.clone()]);
+            if piece.whole {
+                put_delimited(&mut bytes, 1, resource.raw);
+                // Facts of the spans of one resource lie one after the other.
+                if let (Some(first), Some(last)) = (
+                    spans[resource.spans.clone()].first(),
+                    spans[resource.spans.clone()].last(),
+                ) {
+                    filter.extend(&facts[first.facts.start..last.facts.end]);
+                }
+            } else {
+                let part = part_of(resource, scopes, spans, self.id, |span| {
+                    filter.extend(&facts[span.facts.clone()]);
+                });
+                put_delimited(&mut bytes, 1, &part);
+            }
+        }
+        let root = self.root.map(|(service, name)| Root {
+            service: String::from_utf8_lossy(service).into(),
+            name: String::from_utf8_lossy(name).into(),
+        });
+        let fragment = Fragment {
+            bytes: bytes.into_boxed_slice(),
+            facts: filter,
+            spans: self.spans,
+            start: self.start,
+            end: self.end,
+            longest: self.longest,
+            keys: self.keys,
+            root,
+        };
+        (id, fragment)
+    }
+}
+
+/// The `ResourceSpans` with only the spans of one trace.
+fn part_of<'a>(
+    resource: &ResourceSpans<'a>,
+    scopes: &[ScopeSpans<'a>],
+    spans: &[SpanFacts<'a>],
+    trace_id: &[u8],
+    mut each: impl FnMut(&SpanFacts<'a>),
+) -> Vec<u8> {
+    let mut part = Vec::new();
+    if let Some(bytes) = resource.resource {
+        put_delimited(&mut part, 1, bytes);
+    }
+    for scope in &scopes[resource.scopes.clone()] {
+        let own = || {
+            spans[scope.spans.clone()]
+                .iter()
+                .filter(|span| span.trace_id == trace_id)
+        };
+        let scope_size = scope.scope.map_or(0, |bytes| delimited_size(bytes.len()))
+            + scope
+                .schema_url
+                .map_or(0, |bytes| delimited_size(bytes.len()))
+            + own()
+                .map(|span| delimited_size(span.raw.len()))
+                .sum::<usize>();
+        if own().next().is_none() {
+            continue;
+        }
+        part.push(2 << 3 | 2);
+        put_varint(&mut part, scope_size as u64);
+        if let Some(bytes) = scope.scope {
+            put_delimited(&mut part, 1, bytes);
+        }
+        for span in own() {
+            put_delimited(&mut part, 2, span.raw);
+            each(span);
+        }
+        if let Some(bytes) = scope.schema_url {
+            put_delimited(&mut part, 3, bytes);
+        }
+    }
+    if let Some(bytes) = resource.schema_url {
+        put_delimited(&mut part, 3, bytes);
+    }
+    part
+}
+
+/// An attribute, with what the size and the facts need.
+struct KeyValue<'a> {
+    key: &'a [u8],
+    text: Option<&'a [u8]>,
+    list: Option<&'a [u8]>,
+    size: usize,
+}
+
+impl<'a> KeyValue<'a> {
+    fn read(raw: &'a [u8]) -> Result<Self, WireError> {
+        Self::read_at(raw, 0)
+    }
+
+    fn read_at(raw: &'a [u8], depth: usize) -> Result<Self, WireError> {
+        let mut key: &[u8] = b"";
+        let mut value = AnyValue::default();
+        let mut fields = Fields::new(raw);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => key = field.bytes()?,
+                2 => value = AnyValue::read(field.bytes()?, depth)?,
+                _ => {}
+            }
+        }
+        Ok(Self {
+            key,
+            text: value.text,
+            list: value.list,
+            size: string_size(key) + delimited_size(value.size),
+        })
+    }
+
+    fn note(&self, facts: &mut Vec<u64>, keys: &mut u64) {
+        let key = fact::key(self.key);
+        *keys = fact::combined(*keys, key);
+        if let Some(text) = self.text {
+            facts.push(fact::text_of(key, text));
+        } else if let Some(list) = self.list {
+            let mut fields = Fields::new(list);
+            while let Ok(Some(field)) = fields.next() {
+                if let Ok(bytes) = field.bytes()
+                    && let Ok(AnyValue {
+                        text: Some(text), ..
+                    }) = AnyValue::read(bytes, 0)
+                {
+                    facts.push(fact::text_of(key, text));
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct AnyValue<'a> {
+    text: Option<&'a [u8]>,
+    list: Option<&'a [u8]>,
+    size: usize,
+}
+
+impl<'a> AnyValue<'a> {
+    fn read(raw: &'a [u8], depth: usize) -> Result<Self, WireError> {
+        if depth > MAX_DEPTH {
+            return Err(WireError::TooDeep);
+        }
+        let mut value = Self::default();
+        let mut fields = Fields::new(raw);
+        // Of several values the last one counts, as in any oneof.
+        while let Some(field) = fields.next()? {
+            let (mut text, mut list) = (None, None);
+            let size = match field.number {
+                1 => {
+                    let bytes = field.bytes()?;
+                    text = Some(bytes);
+                    delimited_size(bytes.len())
+                }
+                2 => {
+                    field.varint()?;
+                    2
+                }
+                3 => 1 + varint_size(field.varint()?),
+                4 => {
+                    field.fixed64()?;
+                    9
+                }
+                5 => {
+                    let bytes = field.bytes()?;
+                    list = Some(bytes);
+                    delimited_size(list_size(bytes, depth, |bytes, depth| {
+                        Ok(AnyValue::read(bytes, depth)?.size)
+                    })?)
+                }
+                6 => delimited_size(list_size(field.bytes()?, depth, |bytes, depth| {
+                    Ok(KeyValue::read_at(bytes, depth)?.size)
+                })?),
+                7 => delimited_size(field.bytes()?.len()),
+                _ => continue,
+            };
+            value = Self { text, list, size };
+        }
+        Ok(value)
+    }
+}
+
+fn list_size(
+    raw: &[u8],
+    depth: usize,
+    item: impl Fn(&[u8], usize) -> Result<usize, WireError>,
+) -> Result<usize, WireError> {
+    let mut size = 0;
+    let mut fields = Fields::new(raw);
+    while let Some(field) = fields.next()? {
+        if field.number == 1 {
+            size += delimited_size(item(field.bytes()?, depth + 1)?);
+        }
+    }
+    Ok(size)
+}
+
+fn scope_size_of(raw: &[u8], keys: &mut u64) -> Result<usize, WireError> {
+    let mut size = 0;
+    let mut fields = Fields::new(raw);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 | 2 => size += string_size(field.bytes()?),
+            3 => {
+                let attribute = KeyValue::read(field.bytes()?)?;
+                *keys = fact::combined(*keys, fact::key(attribute.key));
+                size += delimited_size(attribute.size);
+            }
+            4 => size += count_size(field.varint()?),
+            _ => {}
+        }
+    }
+    Ok(size)
+}
+
+fn event_size(raw: &[u8], keys: &mut u64) -> Result<usize, WireError> {
+    let mut size = 0;
+    let mut fields = Fields::new(raw);
+    while let Some(field) = fields.next()? {
+        size += match field.number {
+            1 if field.fixed64()? != 0 => 9,
+            2 => string_size(field.bytes()?),
+            3 => {
+                let attribute = KeyValue::read(field.bytes()?)?;
+                *keys = fact::combined(*keys, fact::key(attribute.key));
+                delimited_size(attribute.size)
+            }
+            4 => count_size(field.varint()?),
+            _ => 0,
+        };
+    }
+    Ok(size)
+}
+
+fn link_size(raw: &[u8]) -> Result<usize, WireError> {
+    let (mut trace_id, mut span_id): (&[u8], &[u8]) = (b"", b"");
+    let mut size = 0;
+    let mut fields = Fields::new(raw);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => trace_id = id::<16>(field.bytes()?, "TraceID")?,
+            2 => span_id = id::<8>(field.bytes()?, "SpanID")?,
+            3 => size += string_size(field.bytes()?),
+            4 => size += delimited_size(KeyValue::read(field.bytes()?)?.size),
+            5 => size += count_size(field.varint()?),
+            6 => size += if field.fixed32()? == 0 { 0 } else { 5 },
+            _ => {}
+        }
+    }
+    Ok(size + delimited_size(trace_id.len()) + delimited_size(span_id.len()))
+}
+
+fn entity_ref_size(raw: &[u8]) -> Result<usize, WireError> {
+    let mut size = 0;
+    let mut fields = Fields::new(raw);
+    while let Some(field) = fields.next()? {
+        size += match field.number {
+            1 | 2 => string_size(field.bytes()?),
+            3 | 4 => delimited_size(field.bytes()?.len()),
+            _ => 0,
+        };
+    }
+    Ok(size)
+}
+
+fn status(raw: &[u8]) -> Result<(usize, i32), WireError> {
+    let (mut size, mut code) = (0, 0);
+    let mut fields = Fields::new(raw);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            2 => size += string_size(field.bytes()?),
+            3 => {
+                let value = field.varint()?;
+                size += count_size(value);
+                code = value as i32;
+            }
+            _ => {}
+        }
+    }
+    Ok((size, code))
+}
+
+/// An ID of `N` bytes; one of zeros counts as absent.
+fn id<'a, const N: usize>(bytes: &'a [u8], what: &'static str) -> Result<&'a [u8], WireError> {
+    if bytes.is_empty() || bytes.len() == N && bytes.iter().all(|byte| *byte == 0) {
+        Ok(&bytes[..0])
+    } else if bytes.len() == N {
+        Ok(bytes)
+    } else {
+        Err(WireError::InvalidLength(what))
+    }
+}
+
+fn string_size(bytes: &[u8]) -> usize {
+    if bytes.is_empty() {
+        0
+    } else {
+        delimited_size(bytes.len())
+    }
+}
+
+fn count_size(value: u64) -> usize {
+    if value == 0 {
+        0
+    } else {
+        1 + varint_size(value)
+    }
+}

@@ -34,7 +34,7 @@ export function ingestionScenario(load) {
     exec: 'push',
     rate: ingestion.rate_per_1000s,
     timeUnit: '1000s',
-    duration: `${load.duration_ms}ms`,
+    duration: `${ingestion.scenario_us}us`,
     preAllocatedVUs: ingestion.pre_allocated_vus,
     maxVUs: ingestion.max_vus,
     gracefulStop: `${load.graceful_stop_ms}ms`,

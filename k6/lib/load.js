@@ -71,6 +71,7 @@ function byHand(parts) {
     load.ingestion = {
       url: `${endpoint('TEMPO_ENDPOINT', 'http://localhost:4318')}/v1/traces`.replace(/(\/v1\/traces)+$/, '/v1/traces'),
       rate_per_1000s: solved.rate,
+      scenario_us: 1000 * durationMs,
       traces_per_request: solved.traces,
       max_request_bytes: solved.traces * facts.max_bytes_per_trace,
       warmup_requests: Math.floor((solved.rate * size.warmup_ms) / 1e6),
@@ -87,6 +88,7 @@ function byHand(parts) {
     load.query = {
       base_url: endpoint('TEMPO_QUERY_ENDPOINT', 'http://localhost:3200'),
       rate_per_1000s: rate,
+      scenario_us: 1000 * durationMs,
       warmup_queries: Math.floor((rate * size.warmup_ms) / 1e6),
       pre_allocated_vus: vusMin,
       max_vus: vusMax,

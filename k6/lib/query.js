@@ -21,7 +21,7 @@ export function queryScenario(load) {
     exec: 'query',
     rate: query.rate_per_1000s,
     timeUnit: '1000s',
-    duration: `${load.duration_ms}ms`,
+    duration: `${query.scenario_us}us`,
     preAllocatedVUs: query.pre_allocated_vus,
     maxVUs: query.max_vus,
     gracefulStop: `${load.graceful_stop_ms}ms`,

@@ -52,6 +52,8 @@ pub struct IngestionLoad {
     /// With its path, `…/v1/traces`.
     pub url: Url,
     pub rate_per_1000s: u64,
+    /// [`scenario_us`] of rate and duration.
+    pub scenario_us: u64,
     /// At most the corpus' payload count.
     pub traces_per_request: u32,
     /// Size of each VU's request buffer: [`Corpus::max_request_bytes`].
@@ -71,6 +73,8 @@ pub struct QueryLoad {
     /// Of Tempo's HTTP API, without a trailing slash.
     pub base_url: String,
     pub rate_per_1000s: u64,
+    /// [`scenario_us`] of rate and duration.
+    pub scenario_us: u64,
     pub warmup_queries: u64,
     pub pre_allocated_vus: u32,
     pub max_vus: u32,
@@ -154,18 +158,33 @@ pub fn solve_ingestion(
 /// Iterations that k6 starts in `duration_ms`: the first at once, then one in
 /// every period, which k6 truncates to whole nanoseconds.
 pub fn planned_iterations(rate_per_1000s: u64, duration_ms: u64) -> u64 {
-    if rate_per_1000s == 0 {
-        return 0;
-    }
-    let period_ns = 1_000_000_000_000 / rate_per_1000s;
-    (duration_ms * 1_000_000).div_ceil(period_ns)
+    (duration_ms * 1_000_000).div_ceil(period_ns(rate_per_1000s))
 }
 
-/// Values of the tag `op`. Samples of the warm-up have `warmup` instead.
-pub const OPERATIONS: [&str; 5] = ["search", "trace_by_id", "tags", "tag_values", "readback"];
+/// The duration to give a scenario so that it starts exactly
+/// [`planned_iterations`], in microseconds.
+///
+/// An iteration that is due at the very end is a race in k6: whichever of two
+/// timers is first. So the scenario ends up to 10 ms from the load's end, and
+/// never within 10 ms (or half a period) of an iteration.
+pub fn scenario_us(rate_per_1000s: u64, duration_ms: u64) -> u64 {
+    let period = period_ns(rate_per_1000s);
+    let iterations = planned_iterations(rate_per_1000s, duration_ms);
+    let margin = (period / 2).min(10_000_000);
+    let earliest = iterations.saturating_sub(1) * period + margin;
+    let latest = iterations * period - margin;
+    let end = (duration_ms * 1_000_000).clamp(earliest, latest) / 1000;
+    // k6 takes nothing shorter.
+    end.max(1_000_000)
+}
+
+/// k6's ticker: whole nanoseconds. A rate of 0 counts as the lowest there is.
+fn period_ns(rate_per_1000s: u64) -> u64 {
+    1_000_000_000_000 / rate_per_1000s.max(1)
+}
 
 impl Load {
-    /// Names in `thresholds` every metric that [`super::summary::Summary`] is
+    /// Names in [`Load::thresholds`] every metric that [`super::summary::Summary`] is
     /// asked for: k6 reports a sub-metric only then, and a counter that was
     /// never touched only then, too.
     pub fn list_metrics(&mut self) {
@@ -245,12 +264,16 @@ pub const REFUSAL_REASONS: [&str; 7] = [
     "429", "503", "4xx", "5xx", "partial", "network", "other",
 ];
 
-fn of_operation(operation: &str) -> [String; 3] {
-    [
+fn of_operation(operation: &str) -> Vec<String> {
+    let mut metrics = vec![
         format!("http_req_duration{{op:{operation}}}"),
         format!("operation_failed{{op:{operation}}}"),
-        format!("schedule_lag{{op:{operation}}}"),
-    ]
+    ];
+    // A read-back has no schedule.
+    if operation != "readback" {
+        metrics.push(format!("schedule_lag{{op:{operation}}}"));
+    }
+    metrics
 }
 
 /// The value of the tag `op` for a query.
@@ -300,6 +323,24 @@ mod tests {
     fn iterations_count_the_first_one() {
         assert_eq!(planned_iterations(8333, 10_000), 84);
         assert_eq!(planned_iterations(10_000, 10_000), 100);
-        assert_eq!(planned_iterations(0, 10_000), 0);
+        assert_eq!(planned_iterations(1, 10_000), 1);
+    }
+
+    #[test]
+    fn a_scenario_ends_away_from_its_iterations() {
+        // Due at 0, 50, …, 11,950 ms; the one at 12,000 ms must not start.
+        assert_eq!(scenario_us(20_000, 12_000), 11_990_000);
+        // The last is due just before the end and must start.
+        assert_eq!(scenario_us(99, 10_102), 10_111_010);
+        // Nothing is near.
+        assert_eq!(scenario_us(1, 10_000), 10_000_000);
+        for rate in [1, 99, 8333, 20_000, 1_400_000] {
+            for duration in [1000, 10_000, 10_102, 300_000] {
+                let period = 1e9 / rate as f64;
+                let end = scenario_us(rate, duration) as f64;
+                let started = (end / period).ceil() as u64;
+                assert_eq!(started, planned_iterations(rate, duration), "{rate} {duration}");
+            }
+        }
     }
 }

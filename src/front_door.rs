@@ -10,7 +10,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::case::{self, Case, chain};
 use crate::plan;
 use crate::process::Interrupt;
-use crate::profile::{Discovered, Profile};
+use crate::profile::{DiscoverError, Discovered, Profile};
 use crate::settings::{Invocation, Settings, Target, resolve_target};
 
 /// Exit code of libtest for bad arguments.
@@ -35,19 +35,23 @@ fn front_door(
     let Invocation { settings, libtest } = match Settings::from_args(args) {
         Ok(invocation) => invocation,
         Err(err) => {
-            err.print().map_err(|err| format!("cannot write to the terminal: {err}"))?;
+            err.print()
+                .map_err(|err| format!("cannot write to the terminal: {err}"))?;
             return Ok(err.exit_code());
         }
     };
-    let discovered = crate::profile::discover(&settings.profiles_dir).map_err(|err| format!("error: {}", chain(&err)))?;
     if settings.validate_profiles {
-        return Ok(validate(&discovered, &settings.profiles_dir));
+        return validate(&settings.profiles_dir).map_err(|err| format!("error: {}", chain(&err)));
     }
+    let discovered = crate::profile::discover(&settings.profiles_dir)
+        .map_err(|err| format!("error: {}", chain(&err)))?;
     let sizes = valid_profiles(&discovered);
     let selected = crate::settings::select(discovered, &settings, &libtest)
         .map_err(|err| format!("error: {}", chain(&err)))?;
     if libtest.list {
-        let names = selected.into_iter().map(|found| Trial::test(found.name, || Ok(())));
+        let names = selected
+            .into_iter()
+            .map(|found| Trial::test(found.name, || Ok(())));
         return Ok(libtest_mimic::run(&libtest, names.collect()).exit_code());
     }
     let (target, note) = target_here(&settings);
@@ -67,7 +71,10 @@ fn front_door(
         invocation: invocation_id(),
         interrupt: interrupt.clone(),
     });
-    let trials = selected.into_iter().map(|found| trial(found, Arc::clone(&shared))).collect();
+    let trials = selected
+        .into_iter()
+        .map(|found| trial(found, Arc::clone(&shared)))
+        .collect();
     let conclusion = libtest_mimic::run(&libtest, trials);
     Ok(match interrupt.signal() {
         Some(signal) => ExitCode::from(signal.exit_code()),
@@ -87,9 +94,13 @@ struct Shared {
 fn trial(found: Discovered, shared: Arc<Shared>) -> Trial {
     Trial::test(found.name, move || {
         if let Some(signal) = shared.interrupt.signal() {
-            return Err(Failed::from(format!("not started: interrupted by {signal}")));
+            return Err(Failed::from(format!(
+                "not started: interrupted by {signal}"
+            )));
         }
-        let profile = found.profile.map_err(|errors| Failed::from(errors.to_string()))?;
+        let profile = found
+            .profile
+            .map_err(|errors| Failed::from(errors.to_string()))?;
         let case = Case {
             profile: &profile,
             settings: &shared.settings,
@@ -104,12 +115,20 @@ fn trial(found: Discovered, shared: Arc<Shared>) -> Trial {
 }
 
 fn valid_profiles(discovered: &[Discovered]) -> Vec<Profile> {
-    discovered.iter().filter_map(|found| found.profile.as_ref().ok().cloned()).collect()
+    discovered
+        .iter()
+        .filter_map(|found| found.profile.as_ref().ok().cloned())
+        .collect()
 }
 
-fn validate(discovered: &[Discovered], dir: &Path) -> ExitCode {
+/// Tells of each profile in `dir` that it is valid, or all its mistakes.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn validate(dir: &Path) -> Result<ExitCode, DiscoverError> {
+    let discovered = crate::profile::discover(dir)?;
     let mut invalid = 0;
-    for found in discovered {
+    for found in &discovered {
         match &found.profile {
             Ok(_) => println!("{}: valid", found.path.display()),
             Err(errors) => {
@@ -118,13 +137,21 @@ fn validate(discovered: &[Discovered], dir: &Path) -> ExitCode {
             }
         }
     }
-    if invalid == 0 {
-        println!("all {} profiles in {} are valid", discovered.len(), dir.display());
+    Ok(if invalid == 0 {
+        println!(
+            "all {} profiles in {} are valid",
+            discovered.len(),
+            dir.display()
+        );
         ExitCode::SUCCESS
     } else {
-        println!("{invalid} of {} profiles in {} are not valid", discovered.len(), dir.display());
+        println!(
+            "{invalid} of {} profiles in {} are not valid",
+            discovered.len(),
+            dir.display()
+        );
         ExitCode::FAILURE
-    }
+    })
 }
 
 fn dry_run(
@@ -149,22 +176,34 @@ fn dry_run(
             }
         }
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 /// Tells which cases belong together: nextest runs each in its own process.
 fn invocation_id() -> String {
-    std::env::var("NEXTEST_RUN_ID").ok().filter(|id| !id.is_empty()).unwrap_or_else(|| {
-        let now = jiff::Timestamp::now().as_millisecond();
-        format!("{now}-{}", std::process::id())
-    })
+    std::env::var("NEXTEST_RUN_ID")
+        .ok()
+        .filter(|id| !id.is_empty())
+        .unwrap_or_else(|| {
+            let now = jiff::Timestamp::now().as_millisecond();
+            format!("{now}-{}", std::process::id())
+        })
 }
 
 /// Where the load goes, and a line to print about it.
 fn target_here(settings: &Settings) -> (Target, Option<String>) {
     let kubeconfig = std::env::var_os("KUBECONFIG");
     let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    resolve_target(settings, kubeconfig.as_deref(), in_cluster, default_context())
+    resolve_target(
+        settings,
+        kubeconfig.as_deref(),
+        in_cluster,
+        default_context(),
+    )
 }
 
 /// The current context of the kubeconfig in the home directory, if there is one.
@@ -175,7 +214,6 @@ fn default_context() -> Option<String> {
         current_context: String,
     }
     let path = PathBuf::from(std::env::var_os("HOME")?).join(".kube/config");
-    let kubeconfig: Kubeconfig =
-        serde_yaml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    let kubeconfig: Kubeconfig = serde_yaml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
     Some(kubeconfig.current_context).filter(|context| !context.is_empty())
 }

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use serde_json::json;
-use tempo_perf::settings::Target;
 use tempo_perf::report::{
     CaseResult, Component, K6Run, Machine, NotApplied, OutputDir, Report, ReportError,
     SCHEMA_VERSION, Stage, State, Window, case_junit, rebuild_invocation_junit, write_atomically,
 };
+use tempo_perf::settings::Target;
 use tempo_perf::settings::TestType;
 use tempo_perf::verdict::{Bound, Check, Outcome, Source};
 

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
 }
 
 fn run_store(args: store::TraceStoreArgs) -> Result<(), Box<dyn Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(store::run(args)).map_err(Into::into)
 }

@@ -45,10 +45,18 @@ impl FinishedRun {
                 let log = log::parse(&text);
                 (text, log)
             }
-            Err(err) => (format!("cannot read {}: {err}", log_path.display()), K6Log::default()),
+            Err(err) => (
+                format!("cannot read {}: {err}", log_path.display()),
+                K6Log::default(),
+            ),
         };
         let summary = read_summary(&k6, &text);
-        Self { started, k6, log, summary }
+        Self {
+            started,
+            k6,
+            log,
+            summary,
+        }
     }
 
     /// For runs that nothing is judged by, such as the seeding.
@@ -77,10 +85,16 @@ fn read_summary(k6: &K6Finished, log: &str) -> Result<Summary, String> {
         lines[from..].join("\n")
     };
     if let Some(what) = &k6.ended_by {
-        return Err(format!("k6 was ended by {what}; its last lines:\n{}", tail()));
+        return Err(format!(
+            "k6 was ended by {what}; its last lines:\n{}",
+            tail()
+        ));
     }
     if let Some(Exit::Broken { code, why }) = k6.exit_code.map(Exit::from_code) {
-        return Err(format!("k6 ended with exit code {code} ({why}); its last lines:\n{}", tail()));
+        return Err(format!(
+            "k6 ended with exit code {code} ({why}); its last lines:\n{}",
+            tail()
+        ));
     }
     match &k6.summary {
         Some(text) => Summary::parse(text).map_err(|err| chain(&err)),
@@ -137,7 +151,11 @@ impl Evidence {
             .collect();
         let observations = Observations {
             runs,
-            tempo: self.counters.as_ref().map_err(Clone::clone).and_then(counted),
+            tempo: self
+                .counters
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(counted),
             promql: self.promql.clone(),
             read_back: self.read_back.clone(),
             collector_cores: self.collector_cores.clone(),
@@ -148,15 +166,24 @@ impl Evidence {
     }
 
     fn pushed(&self, corpus: &Corpus) -> Result<Pushed, String> {
-        let run = self.runs.get(&Role::Ingestion).ok_or("there was no ingestion run")?;
+        let run = self
+            .runs
+            .get(&Role::Ingestion)
+            .ok_or("there was no ingestion run")?;
         let summary = run.summary.as_ref().map_err(Clone::clone)?;
         let unlogged = k6_values::refusals_not_logged(summary)?;
         if unlogged > 0 {
             return Err(format!("{unlogged} refused requests are not in the log"));
         }
         let spans_of = |reason: &str| {
-            let refused = run.log.not_accepted.iter().filter(|refusal| refusal.reason == reason);
-            refused.map(|refusal| corpus.spans_of(refusal.traces()) as f64).sum::<f64>()
+            let refused = run
+                .log
+                .not_accepted
+                .iter()
+                .filter(|refusal| refusal.reason == reason);
+            refused
+                .map(|refusal| corpus.spans_of(refusal.traces()) as f64)
+                .sum::<f64>()
         };
         Ok(Pushed {
             spans_acknowledged: k6_values::all_acknowledged_spans(summary)?,
@@ -203,9 +230,7 @@ impl Evidence {
 
 /// Gains of the counters that delivery is judged by. A counter that went
 /// backwards is a restart: what it had counted is lost.
-fn counted(
-    (before, after): &(CounterSnapshot, CounterSnapshot),
-) -> Result<TempoCounted, String> {
+fn counted((before, after): &(CounterSnapshot, CounterSnapshot)) -> Result<TempoCounted, String> {
     let gain = |name: &str, filters: &[(&str, &str)]| {
         delta(before, after, name, filters).map_err(|err| chain(&err))
     };
@@ -232,8 +257,14 @@ pub(super) async fn collect_metrics(
         return Ok(());
     };
     let selector = environment.capabilities().tempo_metrics.unwrap_or_default();
-    for check in plan.checks.iter().filter(|check| check.not_applicable.is_none()) {
-        let Measure::PromQl { expression, .. } = &check.measure else { continue };
+    for check in plan
+        .checks
+        .iter()
+        .filter(|check| check.not_applicable.is_none())
+    {
+        let Measure::PromQl { expression, .. } = &check.measure else {
+            continue;
+        };
         let value = match variables::substitute(expression, &plan.variables(&selector)) {
             Ok(sent) => {
                 let value = prometheus.single_value(&sent, window.end).await;
@@ -271,7 +302,10 @@ fn catalogue_variables(plan: &Plan, selector: &str) -> Variables {
     // A range of four scrapes has at least three samples.
     let range_seconds = (plan.scrape_interval * 4).as_secs();
     let replication = plan.profile.tempo.replication_factor.unwrap_or(1);
-    let alone = plan.not_applied.iter().any(|field| field.field == "tempo.replicationFactor");
+    let alone = plan
+        .not_applied
+        .iter()
+        .any(|field| field.field == "tempo.replicationFactor");
     [
         ("sel", selector.to_string()),
         ("ksel", String::new()),

@@ -9,7 +9,7 @@ use super::evidence::{Evidence, FinishedRun};
 use super::stages::progress;
 use super::{Running, Stopped};
 use crate::corpus::Corpus;
-use crate::environment::{Environment, K6Run};
+use crate::environment::{Environment, EnvironmentError, K6Run};
 use crate::k6::load::Load;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::plan::checks::Role;
@@ -40,7 +40,9 @@ pub(super) async fn put_on(
     interrupt: &Interrupt,
 ) -> Result<(), Stopped> {
     let corpus_dir = environment.work_dir().join("corpus");
-    corpus.write_to(&corpus_dir).map_err(|err| Stopped::Failed(super::chain(&err)))?;
+    corpus
+        .write_to(&corpus_dir)
+        .map_err(|err| Stopped::Failed(super::chain(&err)))?;
     if running.plan.ingests() {
         let proving = prove_the_way(&running.plan, corpus, environment);
         running.stages.timed("first trace", proving).await?;
@@ -49,13 +51,20 @@ pub(super) async fn put_on(
     if let Some(seeding) = running.plan.seeding {
         let start = start_at(&running.plan);
         seeded_at = Some(start);
-        let load = ingestion_load(&running.plan, corpus, environment, Some(start), seeding.duration)?;
+        let load = ingestion_load(
+            &running.plan,
+            corpus,
+            environment,
+            Some(start),
+            seeding.duration,
+        )?;
         let seed = run_one(running, environment, "seeding", load, Log::Ingestion);
         let finished = seed.await?;
-        running.stages.note("seeding", finished.started, finished.k6.wall);
+        running
+            .stages
+            .note("seeding", finished.started, finished.k6.wall);
         finished.must_have_ended_well("seeding")?;
     }
-    let before = environment.tempo_counters().await;
     let collector_before = environment.collector_cpu();
     let start = start_at(&running.plan);
     let trial_until_start = running.stages.since_start()
@@ -63,8 +72,13 @@ pub(super) async fn put_on(
     let begun = Instant::now();
     let runs = both_runs(running, corpus, environment, start, seeded_at)?;
     let (from, to) = running.plan.window();
-    evidence.window = Some(Window { start: later(start, from), end: later(start, to) });
-    let finished = wait_for_runs(&running.plan, environment, runs, start).await?;
+    evidence.window = Some(Window {
+        start: later(start, from),
+        end: later(start, to),
+    });
+    let loading = wait_for_runs(&running.plan, environment, runs, start);
+    let (finished, before) = tokio::join!(loading, baseline(environment));
+    let finished = finished?;
     running.stages.note_at("to start", trial_until_start);
     running.stages.note("load", begun, begun.elapsed());
     evidence.collector_cores = collector_cores(environment, collector_before, begun.elapsed());
@@ -91,12 +105,19 @@ async fn prove_the_way(
     corpus: &Corpus,
     environment: &dyn Environment,
 ) -> Result<(), Stopped> {
-    let Some(url) = environment.addresses().push else { return Ok(()) };
+    let Some(url) = environment.addresses().push else {
+        return Ok(());
+    };
     let now = Timestamp::now().as_nanosecond() as u64;
     let body = corpus.fill(PROBE_TRACE, plan.run, now);
-    crate::environment::push_until_accepted(&url, &body, plan.ready_timeout).await?;
+    Ok(crate::environment::push_until_accepted(&url, &body, plan.ready_timeout).await?)
+}
+
+/// Tempo's counters before the load, once Prometheus has its series: done while
+/// k6 starts, because the load waits for its time anyway.
+async fn baseline(environment: &dyn Environment) -> Result<CounterSnapshot, EnvironmentError> {
     environment.wait_for_scrape(Timestamp::now()).await?;
-    Ok(())
+    environment.tempo_counters().await
 }
 
 fn start_at(plan: &Plan) -> Timestamp {
@@ -124,7 +145,9 @@ fn ingestion_load(
         Stopped::Failed("TEMPO_ENDPOINT is not set, so there is nowhere to push traces".into())
     })?;
     let dir = environment.work_dir().join("corpus");
-    Ok(k6_load::ingestion(plan, corpus, &dir, &url, start, duration))
+    Ok(k6_load::ingestion(
+        plan, corpus, &dir, &url, start, duration,
+    ))
 }
 
 fn both_runs(
@@ -194,7 +217,10 @@ async fn wait_for_runs(
     runs: Vec<(Role, K6Run)>,
     start: Timestamp,
 ) -> Result<Vec<(Role, FinishedRun)>, Stopped> {
-    let logs = runs.iter().map(|(role, run)| (role.as_str(), run.log.clone())).collect();
+    let logs = runs
+        .iter()
+        .map(|(role, run)| (role.as_str(), run.log.clone()))
+        .collect();
     let total = plan.warmup + plan.duration;
     let all = futures::future::try_join_all(runs.into_iter().map(|(role, run)| async move {
         let started = Instant::now();
@@ -213,9 +239,9 @@ async fn wait_for_runs(
 async fn drain(
     running: &Running,
     environment: &dyn Environment,
-    before: &Result<CounterSnapshot, crate::environment::EnvironmentError>,
+    before: &Result<CounterSnapshot, EnvironmentError>,
     evidence: &Evidence,
-) -> Result<CounterSnapshot, crate::environment::EnvironmentError> {
+) -> Result<CounterSnapshot, EnvironmentError> {
     let mut snapshot = environment.tempo_counters().await?;
     if running.plan.ingestion.collector == CollectorMode::Queued
         && let (Ok(before), Some(sent)) = (before, evidence.spans_acknowledged())

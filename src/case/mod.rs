@@ -54,10 +54,16 @@ pub fn run_blocking(case: &Case<'_>) -> Result<(), String> {
 pub async fn run(case: &Case<'_>) -> Result<(), String> {
     crate::process::raise_open_files_limit().map_err(|err| chain(&err))?;
     let name = &case.profile.name;
-    let plan = plan::plan(case.profile, case.settings, case.target, case.sizes, run_number())
-        .map_err(|err| chain(&err))?;
+    let plan = plan::plan(
+        case.profile,
+        case.settings,
+        case.target,
+        case.sizes,
+        run_number(),
+    )
+    .map_err(|err| chain(&err))?;
     let output = OutputDir::open(&case.settings.output, name).map_err(|err| chain(&err))?;
-    eprintln!("\n{name}\n{}", plan::render(&plan));
+    eprintln!("\n{name}\n{}", plan::render::head(&plan));
     let mut running = Running {
         report: first_report(case, &plan),
         stages: Stages::start(),
@@ -135,8 +141,7 @@ impl Running {
             eprintln!("  backend     {stand_in}");
         }
         self.report.plan = as_json(&self.plan);
-        let corpus =
-            Corpus::generate(self.plan.ingestion.trace_profile, self.plan.seed);
+        let corpus = Corpus::generate(self.plan.ingestion.trace_profile, self.plan.seed);
         let mut evidence = Evidence::default();
         let loaded = load::put_on(self, &corpus, environment, &mut evidence, &case.interrupt).await;
         // An interrupt ends the load; what was measured is still written down.
@@ -187,13 +192,20 @@ impl Running {
             Err(Stopped::Failed(why)) => Err(why),
             Err(Stopped::Interrupted(signal)) => Err(format!("interrupted by {signal}")),
         };
-        self.report.state = if case.interrupt.is_set() { State::Interrupted } else { State::Final };
+        self.report.state = if case.interrupt.is_set() {
+            State::Interrupted
+        } else {
+            State::Final
+        };
         if self.report.checks.is_empty() || case.interrupt.is_set() {
             self.report.error = verdict.as_ref().err().cloned();
         }
         let written = self.write_last(case);
         if !self.report.checks.is_empty() {
-            eprintln!("\n{}", report::table(&self.report.checks, Style::for_stderr()));
+            eprintln!(
+                "\n{}",
+                report::table(&self.report.checks, Style::for_stderr())
+            );
         }
         eprintln!("  results in {}", self.output.path().display());
         match (verdict, written) {
@@ -254,7 +266,10 @@ async fn make_environment(
         }
         Target::Local => {
             let tempo = toolbox.find_tempo().await.map_err(|err| failed(&err))?;
-            let tools = toolbox.resolve_all(&Tool::ALL).await.map_err(|err| failed(&err))?;
+            let tools = toolbox
+                .resolve_all(&Tool::ALL)
+                .await
+                .map_err(|err| failed(&err))?;
             let options = LocalOptions::new(case.settings, plan, tools, tempo, case.tempo_perf)?;
             let environment =
                 LocalEnvironment::new(options, supervisor.clone(), case.interrupt.clone())?;

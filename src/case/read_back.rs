@@ -31,15 +31,26 @@ async fn try_read_back(
     environment: &dyn Environment,
     evidence: &Evidence,
 ) -> Result<ReadBackFound, String> {
-    let ingestion = evidence.runs.get(&Role::Ingestion).ok_or("there was no ingestion run")?;
+    let ingestion = evidence
+        .runs
+        .get(&Role::Ingestion)
+        .ok_or("there was no ingestion run")?;
     let accepted = accepted_requests(ingestion)?;
     let readable = environment.capabilities().readable_bytes;
     let numbers = sample(plan, corpus, &accepted, readable);
     if numbers.is_empty() {
-        return Ok(ReadBackFound { sampled: 0, missing: 0, partial: 0, altered: 0 });
+        return Ok(ReadBackFound {
+            sampled: 0,
+            missing: 0,
+            partial: 0,
+            altered: 0,
+        });
     }
     let sampled = numbers.len() as u64;
-    let base = environment.addresses().query.ok_or("there is no address to query")?;
+    let base = environment
+        .addresses()
+        .query
+        .ok_or("there is no address to query")?;
     let dir = environment.work_dir().join("corpus");
     let run = K6Run {
         name: "readback",
@@ -51,21 +62,28 @@ async fn try_read_back(
     };
     let log = run.log.clone();
     let started = std::time::Instant::now();
-    let k6 = environment.run_k6(run).await.map_err(|err| crate::environment::chain(&err))?;
+    let k6 = environment
+        .run_k6(run)
+        .await
+        .map_err(|err| crate::environment::chain(&err))?;
     let finished = FinishedRun::read(started, k6, &log);
     let counts = k6_values::read_back(finished.summary.as_ref().map_err(Clone::clone)?)?;
     for finding in finished.log.readback.iter().take(5) {
-        eprintln!("  read-back: trace {} (number {}): {}", finding.trace_id, finding.trace, finding.text);
+        eprintln!(
+            "  read-back: trace {} (number {}): {}",
+            finding.trace_id, finding.trace, finding.text
+        );
     }
     if counts.unreadable > 0 {
-        let unreadable = |finding: &&crate::k6::log::ReadbackFinding| {
-            finding.kind == ReadbackKind::Unreadable
-        };
+        let unreadable =
+            |finding: &&crate::k6::log::ReadbackFinding| finding.kind == ReadbackKind::Unreadable;
         let example = finished.log.readback.iter().find(unreadable);
         return Err(format!(
             "{} of {sampled} traces could not be queried{}",
             counts.unreadable,
-            example.map(|finding| format!(": {}", finding.text)).unwrap_or_default()
+            example
+                .map(|finding| format!(": {}", finding.text))
+                .unwrap_or_default()
         ));
     }
     let seen = counts.found + counts.missing + counts.partial + counts.altered;
@@ -93,7 +111,12 @@ fn accepted_requests(run: &FinishedRun) -> Result<Accepted, String> {
     if run.interrupted_iterations()? > 0 {
         return Err("requests were cut off, so which traces must exist is not known".into());
     }
-    let refused = run.log.not_accepted.iter().map(|refusal| refusal.request).collect();
+    let refused = run
+        .log
+        .not_accepted
+        .iter()
+        .map(|refusal| refusal.request)
+        .collect();
     Ok(Accepted { sent, refused })
 }
 
@@ -123,7 +146,10 @@ fn sample(
     let count = span.min(READ_BACK_TRACES);
     (0..count)
         .filter_map(|index| {
-            let (from, to) = (first + span * index / count, first + span * (index + 1) / count);
+            let (from, to) = (
+                first + span * index / count,
+                first + span * (index + 1) / count,
+            );
             let start = spread(plan.seed, index) % (to - from);
             (0..to - from)
                 .map(|step| from + (start + step) % (to - from))

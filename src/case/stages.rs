@@ -14,7 +14,10 @@ pub struct Stages {
 
 impl Stages {
     pub fn start() -> Self {
-        Self { started: Instant::now(), done: Vec::new() }
+        Self {
+            started: Instant::now(),
+            done: Vec::new(),
+        }
     }
 
     /// Runs a stage and notes its time, whatever comes of it.
@@ -67,7 +70,7 @@ pub mod progress {
     pub async fn show(total: Duration, start: jiff::Timestamp, logs: Vec<(&'static str, PathBuf)>) {
         let terminal = std::io::stderr().is_terminal();
         let pause = if terminal { ON_TERMINAL } else { IN_LOGS };
-        let _clear = terminal.then_some(ClearLine);
+        let _clear = terminal.then(|| ClearLine);
         loop {
             tokio::time::sleep(pause).await;
             let elapsed = jiff::Timestamp::now().duration_since(start);
@@ -77,7 +80,12 @@ pub mod progress {
                 .filter_map(|(name, log)| Some(format!("{name}: {}", last_progress(log)?)))
                 .collect();
             let whole = Duration::from_secs(elapsed.as_secs());
-            let text = format!("load {} of {}; {}", Pretty(whole), Pretty(total), runs.join("; "));
+            let text = format!(
+                "load {} of {}; {}",
+                Pretty(whole),
+                Pretty(total),
+                runs.join("; ")
+            );
             let mut stderr = std::io::stderr();
             // Progress that cannot be shown is no reason to stop.
             let _ = if terminal {
@@ -107,7 +115,10 @@ pub mod progress {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes);
-        let line = text.lines().rev().find(|line| line.trim_start().starts_with("running ("))?;
+        let line = text
+            .lines()
+            .rev()
+            .find(|line| line.trim_start().starts_with("running ("))?;
         let (_, counts) = line.split_once("VUs, ")?;
         Some(counts.trim().to_string())
     }

@@ -69,11 +69,15 @@ impl EndpointEnvironment {
                 .cloned()
                 .ok_or_else(|| failed(format!("{tool} was not resolved")))
         };
-        let work_dir =
-            supervisor.work_dir(super::new_work_dir(profile)).map_err(|err| failed(chain(&err)))?;
+        let work_dir = supervisor
+            .work_dir(super::new_work_dir(profile))
+            .map_err(|err| failed(chain(&err)))?;
         let k6_tool = find(Tool::K6)?;
         Ok(Self {
-            push: settings.tempo_endpoint.as_ref().map(|base| below(base, "v1/traces")),
+            push: settings
+                .tempo_endpoint
+                .as_ref()
+                .map(|base| below(base, "v1/traces")),
             query: settings.tempo_query_endpoint.clone(),
             k6: K6Process::new(k6_tool.clone(), work_dir.path(), true),
             k6_tool,
@@ -100,7 +104,11 @@ fn failed(text: impl Into<String>) -> EnvironmentError {
 /// `path` below `base`, whether or not `base` names it already.
 fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
-    let prefix = base.path().trim_end_matches('/').trim_end_matches(path).trim_end_matches('/');
+    let prefix = base
+        .path()
+        .trim_end_matches('/')
+        .trim_end_matches(path)
+        .trim_end_matches('/');
     url.set_path(&format!("{prefix}/{path}"));
     url
 }
@@ -122,7 +130,10 @@ impl Environment for EndpointEnvironment {
                  address of Tempo's HTTP API, for example http://localhost:3200"
             ))
         })?;
-        let mut found = Found { version: requests::tempo_version(query).await, no_metrics: None };
+        let mut found = Found {
+            version: requests::tempo_version(query).await,
+            no_metrics: None,
+        };
         let metrics = below(query, "metrics");
         found.no_metrics = match exposition::scrape(&metrics).await {
             Ok(snapshot) if snapshot.has("tempo_distributor_push_duration_seconds_count") => None,
@@ -195,7 +206,10 @@ impl Environment for EndpointEnvironment {
     }
 
     fn addresses(&self) -> Addresses {
-        Addresses { push: self.push.clone(), query: self.query.clone() }
+        Addresses {
+            push: self.push.clone(),
+            query: self.query.clone(),
+        }
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -221,18 +235,35 @@ impl Environment for EndpointEnvironment {
     }
 
     fn prometheus(&self) -> Option<PrometheusClient> {
-        let port = self.prometheus.lock().expect("no holder panics").as_ref()?.1;
+        let port = self
+            .prometheus
+            .lock()
+            .expect("no holder panics")
+            .as_ref()?
+            .1;
         PrometheusClient::new(super::local::local_url(port, ""), None).ok()
     }
 
     async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError> {
-        let port = self.prometheus.lock().expect("no holder panics").as_ref().map(|it| it.1);
+        let port = self
+            .prometheus
+            .lock()
+            .expect("no holder panics")
+            .as_ref()
+            .map(|it| it.1);
         let remote_write = port.map(|port| super::local::local_url(port, "/api/v1/write"));
-        self.k6.run(&self.supervisor, &self.interrupt, run, remote_write).await
+        self.k6
+            .run(&self.supervisor, &self.interrupt, run, remote_write)
+            .await
     }
 
     async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
-        let scraped = self.found.lock().expect("no holder panics").no_metrics.is_none();
+        let scraped = self
+            .found
+            .lock()
+            .expect("no holder panics")
+            .no_metrics
+            .is_none();
         match self.prometheus() {
             Some(prometheus) if scraped => {
                 requests::wait_for_scrape(&prometheus, SELECTOR, at).await
@@ -242,12 +273,21 @@ impl Environment for EndpointEnvironment {
     }
 
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
-        let why = self.found.lock().expect("no holder panics").no_metrics.clone();
+        let why = self
+            .found
+            .lock()
+            .expect("no holder panics")
+            .no_metrics
+            .clone();
         match (&self.query, why) {
             (Some(query), None) => exposition::scrape(&below(query, "metrics"))
                 .await
                 .map_err(|err| failed(chain(&err))),
-            (_, why) => Err(failed(why.unwrap_or_else(|| "TEMPO_QUERY_ENDPOINT is not set".into()))),
+            (_, why) => {
+                Err(failed(why.unwrap_or_else(|| {
+                    "TEMPO_QUERY_ENDPOINT is not set".into()
+                })))
+            }
         }
     }
 
@@ -260,7 +300,12 @@ impl Environment for EndpointEnvironment {
         prometheus
             .iter()
             .filter(|(child, _)| child.try_wait().is_some())
-            .map(|(child, _)| format!("Prometheus ended during the run\n{}", child.describe_failure()))
+            .map(|(child, _)| {
+                format!(
+                    "Prometheus ended during the run\n{}",
+                    child.describe_failure()
+                )
+            })
             .collect()
     }
 
@@ -271,9 +316,11 @@ impl Environment for EndpointEnvironment {
     async fn tear_down(&self) -> Result<(), EnvironmentError> {
         let prometheus = self.prometheus.lock().expect("no holder panics").take();
         let stopped = match prometheus {
-            Some((child, _)) => {
-                child.stop(STOP_GRACE).await.map(|_| ()).map_err(|err| failed(chain(&err)))
-            }
+            Some((child, _)) => child
+                .stop(STOP_GRACE)
+                .await
+                .map(|_| ())
+                .map_err(|err| failed(chain(&err))),
             None => Ok(()),
         };
         let work_dir = self.work_dir.lock().expect("no holder panics").take();

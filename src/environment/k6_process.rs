@@ -26,7 +26,11 @@ pub struct K6Process {
 
 impl K6Process {
     pub fn new(tool: ResolvedTool, work_dir: &Path, with_proxies: bool) -> Self {
-        Self { tool, dir: work_dir.join("k6"), with_proxies }
+        Self {
+            tool,
+            dir: work_dir.join("k6"),
+            with_proxies,
+        }
     }
 
     /// Runs k6 to its end, its time limit or an interrupt.
@@ -38,11 +42,19 @@ impl K6Process {
         remote_write: Option<Url>,
     ) -> Result<K6Finished, EnvironmentError> {
         let script = scripts::write(&self.dir)
-            .map_err(|err| failed(format!("cannot write k6 scripts to {}: {err}", self.dir.display())))?
+            .map_err(|err| {
+                failed(format!(
+                    "cannot write k6 scripts to {}: {err}",
+                    self.dir.display()
+                ))
+            })?
             .join(run.script);
         let load_path = self.dir.join(format!("{}-load.json", run.name));
         let summary_path = self.dir.join(format!("{}-summary.json", run.name));
-        let load = Load { summary_path: summary_path.clone(), ..run.load };
+        let load = Load {
+            summary_path: summary_path.clone(),
+            ..run.load
+        };
         let text = serde_json::to_vec_pretty(&load)
             .map_err(|err| failed(format!("cannot write the load of {}: {err}", run.name)))?;
         std::fs::write(&load_path, text)
@@ -68,19 +80,31 @@ impl K6Process {
                 Some(format!("the time limit of {}", crate::units::Pretty(run.timeout)))
             }
         };
-        let stopped = child.stop(STOP_GRACE).await.map_err(|err| failed(chain(&err)))?;
+        let stopped = child
+            .stop(STOP_GRACE)
+            .await
+            .map_err(|err| failed(chain(&err)))?;
         let killed = matches!(stopped.how, How::Killed);
         let exit = stopped.exit;
         let signal = exit.status.code().is_none().then(|| exit.describe());
         let summary = match std::fs::read_to_string(&summary_path) {
             Ok(text) => Some(text),
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => None,
-            Err(err) => return Err(failed(format!("cannot read {}: {err}", summary_path.display()))),
+            Err(err) => {
+                return Err(failed(format!(
+                    "cannot read {}: {err}",
+                    summary_path.display()
+                )));
+            }
         };
         Ok(K6Finished {
             exit_code: exit.status.code(),
             ended_by: ended_by.or(signal).map(|what| {
-                if killed { format!("{what} (killed)") } else { what }
+                if killed {
+                    format!("{what} (killed)")
+                } else {
+                    what
+                }
             }),
             wall: exit.ran,
             cpu: exit.usage.cpu(),

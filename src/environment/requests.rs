@@ -15,13 +15,20 @@ const SCRAPE_WAIT: Duration = Duration::from_secs(15);
 
 /// Succeeds when `url` answers 200; else says what it answered.
 pub(super) async fn probe(client: &reqwest::Client, url: &Url) -> Result<(), String> {
-    let answer = client.get(url.clone()).send().await.map_err(|err| chain(&err.without_url()))?;
+    let answer = client
+        .get(url.clone())
+        .send()
+        .await
+        .map_err(|err| chain(&err.without_url()))?;
     let status = answer.status();
     if status == reqwest::StatusCode::OK {
         return Ok(());
     }
     let body = answer.text().await.unwrap_or_default();
-    Err(format!("{status}: {}", body.lines().next().unwrap_or_default()))
+    Err(format!(
+        "{status}: {}",
+        body.lines().next().unwrap_or_default()
+    ))
 }
 
 /// Pushes an OTLP request until it is accepted: what answers its readiness
@@ -88,7 +95,10 @@ pub(super) async fn tempo_version(query: &Url) -> String {
         version: String,
     }
     let asked = async {
-        let url = format!("{}/api/status/buildinfo", query.as_str().trim_end_matches('/'));
+        let url = format!(
+            "{}/api/status/buildinfo",
+            query.as_str().trim_end_matches('/')
+        );
         let answer = http_client(query).ok()?.get(url).send().await.ok()?;
         Some(answer.json::<BuildInfo>().await.ok()?.version)
     };

@@ -218,7 +218,9 @@ impl Load {
                     ]
                 }),
             );
-            wanted.extend(REFUSAL_REASONS.map(|reason| format!("refused_requests{{reason:{reason}}}")));
+            wanted.extend(
+                REFUSAL_REASONS.map(|reason| format!("refused_requests{{reason:{reason}}}")),
+            );
             wanted.insert("refused_requests".to_owned());
             wanted.extend(of_operation("push"));
         }
@@ -236,9 +238,8 @@ impl Load {
             for spec in &query.mix.queries {
                 wanted.insert(format!("http_req_duration{{query:{}}}", spec.name));
             }
-            wanted.extend(
-                ["search_hits", "search_empty", "queries_substituted"].map(str::to_owned),
-            );
+            wanted
+                .extend(["search_hits", "search_empty", "queries_substituted"].map(str::to_owned));
         }
         if self.readback.is_some() {
             wanted.extend(of_operation("readback"));
@@ -260,9 +261,7 @@ impl Load {
 }
 
 /// Values of the tag `reason` of `refused_requests`.
-pub const REFUSAL_REASONS: [&str; 7] = [
-    "429", "503", "4xx", "5xx", "partial", "network", "other",
-];
+pub const REFUSAL_REASONS: [&str; 7] = ["429", "503", "4xx", "5xx", "partial", "network", "other"];
 
 fn of_operation(operation: &str) -> Vec<String> {
     let mut metrics = vec![
@@ -299,7 +298,10 @@ mod tests {
             let rate = solved.requests.per_thousand_seconds() as f64 / 1000.0;
             let bytes = rate * f64::from(solved.traces_per_request) * corpus.mean_bytes_per_trace();
             let target = ByteRate::from_mb_per_second(mb).bytes_per_second();
-            assert!((bytes / target - 1.0).abs() < 0.001, "{mb} MB/s: {bytes} B/s");
+            assert!(
+                (bytes / target - 1.0).abs() < 0.001,
+                "{mb} MB/s: {bytes} B/s"
+            );
         }
     }
 
@@ -339,7 +341,11 @@ mod tests {
                 let period = 1e9 / rate as f64;
                 let end = scenario_us(rate, duration) as f64;
                 let started = (end / period).ceil() as u64;
-                assert_eq!(started, planned_iterations(rate, duration), "{rate} {duration}");
+                assert_eq!(
+                    started,
+                    planned_iterations(rate, duration),
+                    "{rate} {duration}"
+                );
             }
         }
     }

@@ -46,7 +46,10 @@ mod tests {
             for entry in std::fs::read_dir(dir).expect("k6/ is there") {
                 let path = entry.expect("k6/ can be read").path();
                 if path.extension().is_some_and(|extension| extension == "js") {
-                    let name = path.strip_prefix(&root).expect("below k6/").to_string_lossy();
+                    let name = path
+                        .strip_prefix(&root)
+                        .expect("below k6/")
+                        .to_string_lossy();
                     assert!(SCRIPTS.iter().any(|(known, _)| *known == name), "{name}");
                 }
             }

@@ -7,9 +7,9 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
 use super::catalogue::{Catalogue, CatalogueQuery, QueryKind, Variables, substitute};
-use crate::settings::Target;
 use super::prometheus_client::{PrometheusClient, PrometheusError};
 use super::query_answer::{Answer, Series};
+use crate::settings::Target;
 
 /// Everything that the catalogue asked and was told, in its order.
 #[derive(Debug, Clone, PartialEq)]

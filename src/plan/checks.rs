@@ -46,10 +46,17 @@ impl Role {
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// A k6 threshold on a metric (with its tags) of the run.
-    Threshold { role: Role, metric: String, expression: String },
+    Threshold {
+        role: Role,
+        metric: String,
+        expression: String,
+    },
     /// PromQL with the variables still in it; with `of`, the bound is a factor
     /// of that variable.
-    PromQl { expression: String, of: Option<String> },
+    PromQl {
+        expression: String,
+        of: Option<String>,
+    },
     AcknowledgedBytes,
     QueriesDone,
     DroppedIterations(Role),
@@ -102,7 +109,10 @@ fn default_thresholds(operations: &[&str]) -> Vec<(String, Vec<String>)> {
         .iter()
         .flat_map(|operation| {
             [
-                (format!("operation_failed{{op:{operation}}}"), vec!["rate<0.01".to_string()]),
+                (
+                    format!("operation_failed{{op:{operation}}}"),
+                    vec!["rate<0.01".to_string()],
+                ),
                 (
                     format!("http_req_duration{{op:{operation}}}"),
                     vec![latency_ms(operation).to_string()],
@@ -156,9 +166,12 @@ pub fn operations(profile: &Profile, test_type: TestType) -> Vec<&'static str> {
     if test_type != TestType::Ingestion {
         let queries = profile.k6.query.queries.clone();
         let mix = queries.unwrap_or_else(crate::k6::query_mix::default_mix);
-        for operation in
-            [Operation::Search, Operation::TraceById, Operation::Tags, Operation::TagValues]
-        {
+        for operation in [
+            Operation::Search,
+            Operation::TraceById,
+            Operation::Tags,
+            Operation::TagValues,
+        ] {
             if mix.iter().any(|query| query.operation == operation) {
                 operations.push(operation_tag(operation));
             }
@@ -182,7 +195,11 @@ fn check(name: impl Into<String>, source: Source, measure: Measure) -> PlannedCh
         name: name.into(),
         source,
         measure,
-        bound: Bound { min: None, max: Some(0.0), exclusive: false },
+        bound: Bound {
+            min: None,
+            max: Some(0.0),
+            exclusive: false,
+        },
         unit: String::new(),
         of_performance: false,
         not_applicable: None,
@@ -202,7 +219,11 @@ fn load_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
             bound: within,
             unit: "B/s".into(),
             of_performance: true,
-            ..check("bytes acknowledged", Source::Load, Measure::AcknowledgedBytes)
+            ..check(
+                "bytes acknowledged",
+                Source::Load,
+                Measure::AcknowledgedBytes,
+            )
         });
     }
     if test_type != TestType::Ingestion {
@@ -218,38 +239,70 @@ fn load_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
         checks.push(PlannedCheck {
             unit: "iterations".into(),
             of_performance: true,
-            ..check(name("dropped iterations"), Source::Load, Measure::DroppedIterations(role))
+            ..check(
+                name("dropped iterations"),
+                Source::Load,
+                Measure::DroppedIterations(role),
+            )
         });
         checks.push(PlannedCheck {
             unit: "exceptions".into(),
-            ..check(name("script exceptions"), Source::Load, Measure::IterationExceptions(role))
+            ..check(
+                name("script exceptions"),
+                Source::Load,
+                Measure::IterationExceptions(role),
+            )
         });
         checks.push(PlannedCheck {
             unit: "iterations".into(),
-            ..check(name("interrupted iterations"), Source::Load, Measure::InterruptedIterations(role))
+            ..check(
+                name("interrupted iterations"),
+                Source::Load,
+                Measure::InterruptedIterations(role),
+            )
         });
     }
     if test_type != TestType::Query {
         checks.push(PlannedCheck {
             unit: "spans".into(),
-            ..check("spans lost before Tempo", Source::Load, Measure::SpansAtTempo)
+            ..check(
+                "spans lost before Tempo",
+                Source::Load,
+                Measure::SpansAtTempo,
+            )
         });
         checks.push(PlannedCheck {
             unit: "B".into(),
             not_applicable: (profile.k6.ingestion.collector == CollectorMode::Queued)
                 .then(|| "a queued collector may send a request again".into()),
-            ..check("bytes lost before Tempo", Source::Load, Measure::BytesAtTempo)
+            ..check(
+                "bytes lost before Tempo",
+                Source::Load,
+                Measure::BytesAtTempo,
+            )
         });
         checks.push(PlannedCheck {
             unit: "spans".into(),
-            ..check("spans discarded in Tempo", Source::Load, Measure::OtherDiscardedSpans)
+            ..check(
+                "spans discarded in Tempo",
+                Source::Load,
+                Measure::OtherDiscardedSpans,
+            )
         });
     }
     if test_type != TestType::Ingestion && profile.k6.query.queries.is_none() {
         checks.push(PlannedCheck {
-            bound: Bound { min: Some(1.0), max: None, exclusive: false },
+            bound: Bound {
+                min: Some(1.0),
+                max: None,
+                exclusive: false,
+            },
             unit: "searches".into(),
-            ..check("searches that found traces", Source::Load, Measure::SearchesWithTraces)
+            ..check(
+                "searches that found traces",
+                Source::Load,
+                Measure::SearchesWithTraces,
+            )
         });
     }
     checks
@@ -302,7 +355,11 @@ fn threshold_on_runs(metric: &str, expression: &str, test_type: TestType) -> Vec
     let running = roles(test_type);
     match operation_of(metric) {
         Some(operation) => {
-            let role = if operation == "push" { Role::Ingestion } else { Role::Query };
+            let role = if operation == "push" {
+                Role::Ingestion
+            } else {
+                Role::Query
+            };
             let idle = (!running.contains(&role))
                 .then(|| format!("a test of type {test_type} has no {operation} requests"));
             vec![planned(name, role, idle)]
@@ -318,7 +375,9 @@ fn threshold_on_runs(metric: &str, expression: &str, test_type: TestType) -> Vec
 /// The `op` tag of a threshold's metric, `http_req_duration{op:push}`.
 fn operation_of(metric: &str) -> Option<&str> {
     let tags = metric.split_once('{')?.1.trim_end_matches('}');
-    tags.split(',').find_map(|tag| tag.trim().strip_prefix("op:")).map(str::trim)
+    tags.split(',')
+        .find_map(|tag| tag.trim().strip_prefix("op:"))
+        .map(str::trim)
 }
 
 fn slo_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
@@ -336,14 +395,21 @@ fn slo_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
         .map(|slo| {
             let pushes = slo.name == "push latency p99" && test_type == TestType::Query;
             PlannedCheck {
-                bound: Bound { min: slo.min, max: slo.max, exclusive: false },
+                bound: Bound {
+                    min: slo.min,
+                    max: slo.max,
+                    exclusive: false,
+                },
                 unit: slo.unit,
                 of_performance: true,
                 not_applicable: pushes.then(|| "nothing is pushed in a query test".into()),
                 ..check(
                     slo.name,
                     Source::Prometheus,
-                    Measure::PromQl { expression: slo.expr, of: slo.of },
+                    Measure::PromQl {
+                        expression: slo.expr,
+                        of: slo.of,
+                    },
                 )
             }
         })
@@ -369,18 +435,30 @@ fn read_back_checks(test_type: TestType) -> Vec<PlannedCheck> {
 
 fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
     let mut checks = Vec::new();
-    let at_most = |max: f64| Bound { min: None, max: Some(max), exclusive: false };
+    let at_most = |max: f64| Bound {
+        min: None,
+        max: Some(max),
+        exclusive: false,
+    };
     for role in roles(test_type) {
         let name = |what: &str| format!("{what}, {}", role.as_str());
         checks.push(PlannedCheck {
             bound: at_most(MAX_SCHEDULE_LAG_MS),
             unit: "ms".into(),
-            ..check(name("schedule lag p95"), Source::Generator, Measure::ScheduleLag(role))
+            ..check(
+                name("schedule lag p95"),
+                Source::Generator,
+                Measure::ScheduleLag(role),
+            )
         });
         checks.push(PlannedCheck {
             bound: at_most(MAX_START_LAG_MS),
             unit: "ms".into(),
-            ..check(name("late start"), Source::Generator, Measure::StartLag(role))
+            ..check(
+                name("late start"),
+                Source::Generator,
+                Measure::StartLag(role),
+            )
         });
         checks.push(PlannedCheck {
             bound: at_most(BUSY_CORES * cores as f64),

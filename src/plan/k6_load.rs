@@ -10,7 +10,7 @@ use super::checks::{Measure, Role};
 use super::{Plan, PlannedCheck};
 use crate::corpus::Corpus;
 use crate::k6::load::{
-    IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations,
+    IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations, scenario_us,
 };
 use crate::k6::query_mix;
 
@@ -38,13 +38,18 @@ pub fn ingestion(
 ) -> Load {
     let load = &plan.ingestion;
     let rate = load.requests_per_second.per_thousand_seconds();
-    let warmup = if plan.seeding.is_some() { Duration::ZERO } else { plan.warmup };
+    let warmup = if plan.seeding.is_some() {
+        Duration::ZERO
+    } else {
+        plan.warmup
+    };
     let mut file = Load {
         duration_ms: millis(duration),
         graceful_stop_ms: millis(PUSH_TIMEOUT + Duration::from_secs(5)),
         ingestion: Some(IngestionLoad {
             url: push.clone(),
             rate_per_1000s: rate,
+            scenario_us: scenario_us(rate, millis(duration)),
             traces_per_request: load.traces_per_request,
             max_request_bytes: corpus.max_request_bytes(load.traces_per_request),
             warmup_requests: planned_iterations(rate, millis(warmup)),
@@ -71,7 +76,9 @@ pub fn query(
 ) -> Load {
     let load = &plan.query;
     let rate = load.queries_per_second.per_thousand_seconds();
-    let ingested = plan.seeding.map_or(plan.warmup + plan.duration, |seeding| seeding.duration);
+    let ingested = plan
+        .seeding
+        .map_or(plan.warmup + plan.duration, |seeding| seeding.duration);
     let push_rate = plan.ingestion.requests_per_second.per_thousand_seconds();
     let head_start = match (start_at, ingestion_started) {
         (Some(start), Some(earlier)) => {
@@ -85,6 +92,7 @@ pub fn query(
         query: Some(QueryLoad {
             base_url: base.as_str().trim_end_matches('/').to_string(),
             rate_per_1000s: rate,
+            scenario_us: scenario_us(rate, millis(plan.warmup + plan.duration)),
             warmup_queries: planned_iterations(rate, millis(plan.warmup)),
             pre_allocated_vus: load.allocated_vus,
             max_vus: load.max_vus,
@@ -152,10 +160,17 @@ fn empty(plan: &Plan, corpus_dir: &Path, start_at: Option<jiff::Timestamp>) -> L
 fn thresholds(checks: &[PlannedCheck], of: Role) -> BTreeMap<String, Vec<String>> {
     let mut thresholds: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for check in checks.iter().filter(|check| check.not_applicable.is_none()) {
-        if let Measure::Threshold { role, metric, expression } = &check.measure
+        if let Measure::Threshold {
+            role,
+            metric,
+            expression,
+        } = &check.measure
             && *role == of
         {
-            thresholds.entry(metric.clone()).or_default().push(expression.clone());
+            thresholds
+                .entry(metric.clone())
+                .or_default()
+                .push(expression.clone());
         }
     }
     thresholds

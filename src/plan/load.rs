@@ -47,9 +47,7 @@ impl IngestionLoad {
     }
 
     pub fn spans_per_second(&self) -> EventRate {
-        EventRate::per_second(
-            self.traces_per_second().as_per_second() * self.mean_spans_per_trace,
-        )
+        EventRate::per_second(self.traces_per_second().as_per_second() * self.mean_spans_per_trace)
     }
 }
 
@@ -71,7 +69,12 @@ pub enum LoadError {
         "k6.ingestion.tracesPerRequest: found {found}; expected at most {most}: {found} {profile} \
          traces make requests of up to {bytes} bytes, over the limit of {MAX_REQUEST_BYTES}"
     )]
-    RequestTooLarge { found: u32, profile: TraceProfile, bytes: u64, most: u32 },
+    RequestTooLarge {
+        found: u32,
+        profile: TraceProfile,
+        bytes: u64,
+        most: u32,
+    },
     #[error("{what}: found {found}; the smallest rate that k6 can hold is 0.001 per second")]
     TooSlow { what: &'static str, found: String },
 }
@@ -81,7 +84,11 @@ pub enum LoadError {
 pub fn ingestion(k6: &K6, corpus: &Corpus) -> Result<IngestionLoad, LoadError> {
     let target = ByteRate::from_mb_per_second(k6.ingestion.mb_per_second);
     let most = most_traces(corpus);
-    if let Some(given) = k6.ingestion.traces_per_request.filter(|&given| given > most) {
+    if let Some(given) = k6
+        .ingestion
+        .traces_per_request
+        .filter(|&given| given > most)
+    {
         return Err(LoadError::RequestTooLarge {
             found: given,
             profile: k6.ingestion.trace_profile,
@@ -121,7 +128,11 @@ pub fn query(k6: &K6) -> Result<QueryLoad, LoadError> {
     }
     Ok(QueryLoad {
         queries_per_second: rate,
-        queries: k6.query.queries.clone().unwrap_or_else(query_mix::default_mix),
+        queries: k6
+            .query
+            .queries
+            .clone()
+            .unwrap_or_else(query_mix::default_mix),
         built_in_mix: k6.query.queries.is_none(),
         allocated_vus: allocated_vus(rate, k6.vus),
         max_vus: k6.vus.max,

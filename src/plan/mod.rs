@@ -2,8 +2,8 @@
 //! resolved. Nothing after it reads a variable or a file of the user's.
 
 pub mod checks;
-pub mod load;
 pub mod k6_load;
+pub mod load;
 pub mod render;
 mod thresholds;
 
@@ -81,10 +81,18 @@ pub enum PlanError {
     #[error(
         "SIZE: found \"{found}\"; expected the name of a profile in {}: {known}", dir.display()
     )]
-    UnknownSize { found: String, dir: std::path::PathBuf, known: String },
+    UnknownSize {
+        found: String,
+        dir: std::path::PathBuf,
+        known: String,
+    },
     #[error("{from}: found {}; the PromQL checks need at least {} ({SCRAPES_IN_A_WINDOW} scrapes)",
         Pretty(*found), Pretty(*shortest))]
-    TooShort { from: &'static str, found: Duration, shortest: Duration },
+    TooShort {
+        from: &'static str,
+        found: Duration,
+        shortest: Duration,
+    },
     #[error("VUS_MIN and VUS_MAX: found {min} and {max}; the smaller must come first")]
     VusOutOfOrder { min: u32, max: u32 },
     #[error(
@@ -114,7 +122,11 @@ pub fn plan(
     };
     let shortest = scrape_interval * SCRAPES_IN_A_WINDOW;
     if duration < shortest {
-        return Err(PlanError::TooShort { from, found: duration, shortest });
+        return Err(PlanError::TooShort {
+            from,
+            found: duration,
+            shortest,
+        });
     }
     let warmup = profile.k6.warmup.unwrap_or_default();
     let test_type = settings.test_type;
@@ -136,7 +148,9 @@ pub fn plan(
         duration,
         scrape_interval,
         ingestion,
-        seeding: seeds.then(|| Seeding { duration: duration.min(LONGEST_SEEDING) }),
+        seeding: seeds.then(|| Seeding {
+            duration: duration.min(LONGEST_SEEDING),
+        }),
         query,
         job_timeout: settings.job_timeout.unwrap_or_else(|| {
             Duration::from_secs(30 * 60).max(warmup + duration + Duration::from_secs(10 * 60))
@@ -204,11 +218,21 @@ fn with_overrides(
             return Err(PlanError::UnknownSize {
                 found: size.clone(),
                 dir: settings.profiles_dir.clone(),
-                known: sizes.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "),
+                known: sizes
+                    .iter()
+                    .map(|p| p.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
             });
         };
-        let K6 { duration, warmup, .. } = profile.k6;
-        profile.k6 = K6 { duration, warmup, ..named.k6.clone() };
+        let K6 {
+            duration, warmup, ..
+        } = profile.k6;
+        profile.k6 = K6 {
+            duration,
+            warmup,
+            ..named.k6.clone()
+        };
     }
     let k6 = &mut profile.k6;
     if let Some(rate) = settings.mb_per_second {
@@ -220,7 +244,10 @@ fn with_overrides(
     k6.vus.min = settings.vus_min.unwrap_or(k6.vus.min);
     k6.vus.max = settings.vus_max.unwrap_or(k6.vus.max);
     if k6.vus.min > k6.vus.max {
-        return Err(PlanError::VusOutOfOrder { min: k6.vus.min, max: k6.vus.max });
+        return Err(PlanError::VusOutOfOrder {
+            min: k6.vus.min,
+            max: k6.vus.max,
+        });
     }
     if let Some(trace_profile) = settings.trace_profile {
         k6.ingestion.trace_profile = trace_profile;
@@ -241,7 +268,10 @@ fn not_applied(profile: &Profile, target: Target) -> Vec<NotApplied> {
     let mut fields = Vec::new();
     let mut add = |given: bool, field: &str, reason: &str| {
         if given {
-            fields.push(NotApplied { field: field.into(), reason: reason.into() });
+            fields.push(NotApplied {
+                field: field.into(),
+                reason: reason.into(),
+            });
         }
     };
     let tempo = &profile.tempo;
@@ -251,8 +281,16 @@ fn not_applied(profile: &Profile, target: Target) -> Vec<NotApplied> {
         Target::Local => {
             let one = "a single local process";
             add(tempo.variant == Variant::Stack, "tempo.variant: stack", one);
-            add(tempo.resources.is_some(), "tempo.resources", "local processes are not limited");
-            add(tempo.replication_factor.is_some(), "tempo.replicationFactor", one);
+            add(
+                tempo.resources.is_some(),
+                "tempo.resources",
+                "local processes are not limited",
+            );
+            add(
+                tempo.replication_factor.is_some(),
+                "tempo.replicationFactor",
+                one,
+            );
             add(!tempo.node_selector.is_empty(), "tempo.nodeSelector", one);
             add(storage, "storage", "a local Tempo stores in a directory");
         }

@@ -8,8 +8,18 @@ use crate::settings::TestType;
 use crate::units::{Pretty, Significant};
 use crate::verdict::Bound;
 
-/// The whole plan; ends with a newline.
+/// The whole plan with its checks; ends with a newline.
 pub fn render(plan: &Plan) -> String {
+    let mut text = head(plan);
+    for (index, check) in plan.checks.iter().enumerate() {
+        let label = if index == 0 { "checks" } else { "" };
+        let _ = writeln!(text, "  {label:<12}{}", one_check(check));
+    }
+    text
+}
+
+/// The plan without its checks.
+pub fn head(plan: &Plan) -> String {
     let mut text = String::new();
     let profile = &plan.profile;
     let mut line = |label: &str, value: String| {
@@ -20,17 +30,27 @@ pub fn render(plan: &Plan) -> String {
         let described = profile.description.as_deref().unwrap_or("no description");
         format!("{} ({described})", profile.name)
     });
-    line("target", format!("{}, test type {}", plan.target, plan.test_type));
+    line(
+        "target",
+        format!("{}, test type {}", plan.target, plan.test_type),
+    );
     line("time", {
         let warmup = if plan.warmup.is_zero() {
             String::new()
         } else {
             format!(" after a warm-up of {}", Pretty(plan.warmup))
         };
-        format!("{}{warmup}, timeout {}", Pretty(plan.duration), Pretty(plan.job_timeout))
+        format!(
+            "{}{warmup}, timeout {}",
+            Pretty(plan.duration),
+            Pretty(plan.job_timeout)
+        )
     });
     if let Some(Seeding { duration }) = plan.seeding {
-        line("seeding", format!("{} of ingestion before the queries", Pretty(duration)));
+        line(
+            "seeding",
+            format!("{} of ingestion before the queries", Pretty(duration)),
+        );
     }
     if plan.ingests() {
         let load = &plan.ingestion;
@@ -42,7 +62,11 @@ pub fn render(plan: &Plan) -> String {
                 Significant(load.requests_per_second.as_per_second()),
                 load.traces_per_request,
                 load.trace_profile,
-                if load.traces_per_request == 1 { "" } else { "s" },
+                if load.traces_per_request == 1 {
+                    ""
+                } else {
+                    "s"
+                },
                 Significant(load.mean_request_bytes),
                 Significant(load.mean_spans_per_trace),
                 load.allocated_vus,
@@ -76,9 +100,6 @@ pub fn render(plan: &Plan) -> String {
         let label = if index == 0 { "not applied" } else { "" };
         line(label, format!("{}: {}", field.field, field.reason));
     }
-    for (index, check) in plan.checks.iter().enumerate() {
-        line(if index == 0 { "checks" } else { "" }, one_check(check));
-    }
     text
 }
 
@@ -91,7 +112,11 @@ fn one_check(check: &PlannedCheck) -> String {
             let _ = write!(text, " {bound} of ${{{of}}}");
         }
         Measure::AcknowledgedBytes | Measure::QueriesDone => {
-            let _ = write!(text, " within {} % of the target", super::checks::LOAD_TOLERANCE * 100.0);
+            let _ = write!(
+                text,
+                " within {} % of the target",
+                super::checks::LOAD_TOLERANCE * 100.0
+            );
         }
         _ => {
             let _ = write!(text, " {bound}");
@@ -108,8 +133,16 @@ fn one_check(check: &PlannedCheck) -> String {
 
 /// A bound in words: `<= 1 s`, `0 spans`, `0.97 to 1.03`.
 pub fn bound(bound: &Bound, unit: &str) -> String {
-    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-    let (below, above) = if bound.exclusive { ("<", ">") } else { ("<=", ">=") };
+    let unit = if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    };
+    let (below, above) = if bound.exclusive {
+        ("<", ">")
+    } else {
+        ("<=", ">=")
+    };
     match (bound.min, bound.max) {
         (None, Some(0.0)) if !bound.exclusive => format!("0{unit}"),
         (None, Some(max)) => format!("{below} {}{unit}", Significant(max)),

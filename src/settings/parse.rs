@@ -289,7 +289,11 @@ impl Given<'_> {
     fn store_faults(&self) -> Vec<String> {
         let value = (self.variable)("TEMPO_PERF_STORE_FAULTS").unwrap_or_default();
         let faults = value.to_string_lossy();
-        faults.split(',').filter(|fault| !fault.is_empty()).map(str::to_owned).collect()
+        faults
+            .split(',')
+            .filter(|fault| !fault.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     fn path(&self, option: &Opt) -> Option<PathBuf> {

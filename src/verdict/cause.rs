@@ -39,11 +39,11 @@ fn cause(
         Measure::QueriesDone | Measure::DroppedIterations(Role::Query) => {
             users(plan, observations, Role::Query)
         }
-        Measure::Threshold { role: Role::Ingestion, metric, .. }
-            if metric.starts_with("operation_failed") =>
-        {
-            refusals(observations)
-        }
+        Measure::Threshold {
+            role: Role::Ingestion,
+            metric,
+            ..
+        } if metric.starts_with("operation_failed") => refusals(observations),
         Measure::Threshold { metric, .. } if metric.starts_with("http_req_duration") => Some(
             "Tempo answered more slowly than the bound allows; compare CPU and memory of Tempo in \
              the metrics CSV, and try more resources or a smaller load"
@@ -77,9 +77,10 @@ fn cause(
              each with what differs"
                 .into(),
         ),
-        Measure::IterationExceptions(role) => {
-            Some(format!("the k6 script failed; the {} log has the exception", role.as_str()))
-        }
+        Measure::IterationExceptions(role) => Some(format!(
+            "the k6 script failed; the {} log has the exception",
+            role.as_str()
+        )),
         Measure::InterruptedIterations(_) => Some(
             "answers were still missing when the load had ended: requests hang longer than k6 \
              waits for them"
@@ -113,7 +114,12 @@ fn unmeasured(planned: &PlannedCheck, observations: &Observations) -> Option<Str
 
 /// What the refused requests were told, if there were any.
 fn refusals(observations: &Observations) -> Option<String> {
-    let summary = observations.runs.get(&Role::Ingestion)?.summary.as_ref().ok()?;
+    let summary = observations
+        .runs
+        .get(&Role::Ingestion)?
+        .summary
+        .as_ref()
+        .ok()?;
     let refused = k6_values::refused_requests(summary);
     let worst = refused.iter().max_by(|a, b| a.1.total_cmp(b.1))?;
     let (reason, count) = (*worst.0, Significant(*worst.1));
@@ -143,9 +149,11 @@ fn users(plan: &Plan, observations: &Observations, role: Role) -> Option<String>
             let load = &plan.ingestion;
             (load.requests_per_second, load.max_vus, load.allocated_vus)
         }
-        Role::Query => {
-            (plan.query.queries_per_second, plan.query.max_vus, plan.query.allocated_vus)
-        }
+        Role::Query => (
+            plan.query.queries_per_second,
+            plan.query.max_vus,
+            plan.query.allocated_vus,
+        ),
     };
     let seconds = k6_values::mean_iteration_seconds(summary)?;
     let needed = rate.as_per_second() * seconds;

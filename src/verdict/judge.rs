@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{cause, k6_values};
 use super::{Bound, Check, Outcome, Source};
+use super::{cause, k6_values};
 use crate::k6::load::operation_tag;
 use crate::k6::summary::Summary;
 use crate::plan::Plan;
@@ -68,8 +68,11 @@ pub struct ReadBackFound {
 
 /// Judges a run.
 pub fn judge(plan: &Plan, observations: &Observations) -> Vec<Check> {
-    let mut checks: Vec<Check> =
-        plan.checks.iter().map(|planned| judge_one(plan, planned, observations)).collect();
+    let mut checks: Vec<Check> = plan
+        .checks
+        .iter()
+        .map(|planned| judge_one(plan, planned, observations))
+        .collect();
     if let Some(bottleneck) = bottleneck(&checks) {
         let reached = reached(plan, observations);
         for (check, planned) in checks.iter_mut().zip(&plan.checks) {
@@ -103,7 +106,11 @@ fn judge_one(plan: &Plan, planned: &PlannedCheck, observations: &Observations) -
         Ok(Measured { value, passed }) => {
             check.observed = Some(value);
             let passed = passed.unwrap_or_else(|| check.bound.holds(value));
-            check.outcome = if passed { Outcome::Passed } else { Outcome::Violated };
+            check.outcome = if passed {
+                Outcome::Passed
+            } else {
+                Outcome::Violated
+            };
         }
         Err(reason) => {
             check.outcome = Outcome::Unmeasured;
@@ -124,13 +131,25 @@ fn measure(
     planned: &PlannedCheck,
     observations: &Observations,
 ) -> Result<Measured, String> {
-    let plain = |value: f64| Ok(Measured { value, passed: None });
+    let plain = |value: f64| {
+        Ok(Measured {
+            value,
+            passed: None,
+        })
+    };
     let seconds = plan.duration.as_secs_f64();
     match &planned.measure {
-        Measure::Threshold { role, metric, expression } => {
+        Measure::Threshold {
+            role,
+            metric,
+            expression,
+        } => {
             let summary = summary(observations, *role)?;
             let (value, passed) = k6_values::threshold(summary, metric, expression)?;
-            Ok(Measured { value, passed: Some(passed) })
+            Ok(Measured {
+                value,
+                passed: Some(passed),
+            })
         }
         Measure::PromQl { .. } => match observations.promql.get(&planned.name) {
             Some((_, value)) => plain(value.clone()?),
@@ -140,12 +159,11 @@ fn measure(
             let bytes = k6_values::acknowledged_bytes(summary(observations, Role::Ingestion)?)?;
             plain(bytes / seconds)
         }
-        Measure::QueriesDone => {
-            plain(queries_done(plan, observations)? / seconds)
-        }
-        Measure::DroppedIterations(role) => {
-            plain(k6_values::dropped_iterations(summary(observations, *role)?)?)
-        }
+        Measure::QueriesDone => plain(queries_done(plan, observations)? / seconds),
+        Measure::DroppedIterations(role) => plain(k6_values::dropped_iterations(summary(
+            observations,
+            *role,
+        )?)?),
         Measure::IterationExceptions(role) => {
             plain(k6_values::script_exceptions(summary(observations, *role)?)?)
         }
@@ -168,9 +186,10 @@ fn measure(
         Measure::OtherDiscardedSpans => {
             plain(observations.tempo.clone()?.spans_discarded_otherwise)
         }
-        Measure::SearchesWithTraces => {
-            plain(k6_values::searches_with_traces(summary(observations, Role::Query)?)?)
-        }
+        Measure::SearchesWithTraces => plain(k6_values::searches_with_traces(summary(
+            observations,
+            Role::Query,
+        )?)?),
         Measure::ReadBack(fault) => {
             let found = observations.read_back.clone()?;
             if found.sampled == 0 {
@@ -182,9 +201,10 @@ fn measure(
                 ReadBackFault::Altered => found.altered,
             } as f64)
         }
-        Measure::ScheduleLag(role) => {
-            plain(k6_values::schedule_lag_p95_ms(summary(observations, *role)?)?)
-        }
+        Measure::ScheduleLag(role) => plain(k6_values::schedule_lag_p95_ms(summary(
+            observations,
+            *role,
+        )?)?),
         Measure::StartLag(role) => plain(k6_values::start_lag_ms(summary(observations, *role)?)?),
         Measure::K6Cores(role) => plain(run(observations, *role)?.cores.clone()?),
         Measure::CollectorCores => plain(observations.collector_cores.clone()?),
@@ -192,18 +212,28 @@ fn measure(
 }
 
 fn queries_done(plan: &Plan, observations: &Observations) -> Result<f64, String> {
-    let operations: BTreeSet<&str> =
-        plan.query.queries.iter().map(|query| operation_tag(query.operation)).collect();
+    let operations: BTreeSet<&str> = plan
+        .query
+        .queries
+        .iter()
+        .map(|query| operation_tag(query.operation))
+        .collect();
     let operations: Vec<&str> = operations.into_iter().collect();
     k6_values::queries_done(summary(observations, Role::Query)?, &operations)
 }
 
 fn run(observations: &Observations, role: Role) -> Result<&RunObserved, String> {
-    observations.runs.get(&role).ok_or_else(|| format!("there was no {} run", role.as_str()))
+    observations
+        .runs
+        .get(&role)
+        .ok_or_else(|| format!("there was no {} run", role.as_str()))
 }
 
 fn summary(observations: &Observations, role: Role) -> Result<&Summary, String> {
-    run(observations, role)?.summary.as_ref().map_err(Clone::clone)
+    run(observations, role)?
+        .summary
+        .as_ref()
+        .map_err(Clone::clone)
 }
 
 /// The bound in the check's unit: for the load, 2 % or two requests around the
@@ -212,7 +242,11 @@ fn bound(plan: &Plan, planned: &PlannedCheck) -> Bound {
     let seconds = plan.duration.as_secs_f64();
     let around = |target: f64, of_one: f64| {
         let miss = (target * LOAD_TOLERANCE).max(2.0 * of_one / seconds);
-        Bound { min: Some(target - miss), max: Some(target + miss), exclusive: false }
+        Bound {
+            min: Some(target - miss),
+            max: Some(target + miss),
+            exclusive: false,
+        }
     };
     match &planned.measure {
         Measure::AcknowledgedBytes => around(
@@ -238,7 +272,9 @@ fn bound(plan: &Plan, planned: &PlannedCheck) -> Bound {
 
 fn expression(planned: &PlannedCheck, observations: &Observations) -> String {
     match &planned.measure {
-        Measure::Threshold { metric, expression, .. } => format!("{metric}: {expression}"),
+        Measure::Threshold {
+            metric, expression, ..
+        } => format!("{metric}: {expression}"),
         Measure::PromQl { expression, .. } => match observations.promql.get(&planned.name) {
             Some((sent, _)) => sent.clone(),
             None => expression.clone(),
@@ -276,7 +312,11 @@ fn bottleneck(checks: &[Check]) -> Option<String> {
         .iter()
         .filter(|check| check.source == Source::Generator && check.outcome == Outcome::Violated)
         .map(|check| {
-            let who = if check.name.starts_with("collector") { "the collector" } else { "k6" };
+            let who = if check.name.starts_with("collector") {
+                "the collector"
+            } else {
+                "k6"
+            };
             format!(
                 "{who} ({} {} {}, bound {})",
                 check.name,
@@ -296,7 +336,10 @@ fn reached(plan: &Plan, observations: &Observations) -> String {
         summary(observations, Role::Ingestion).and_then(k6_values::acknowledged_bytes)
     {
         let rate = ByteRate::from_bytes_per_second(bytes / seconds);
-        parts.push(format!("{rate} of {}", plan.ingestion.target_bytes_per_second));
+        parts.push(format!(
+            "{rate} of {}",
+            plan.ingestion.target_bytes_per_second
+        ));
     }
     if let Ok(queries) = queries_done(plan, observations) {
         parts.push(format!(
@@ -305,7 +348,11 @@ fn reached(plan: &Plan, observations: &Observations) -> String {
             Significant(plan.query.queries_per_second.as_per_second())
         ));
     }
-    if parts.is_empty() { "it reached nothing".into() } else { format!("it reached {}", parts.join(" and ")) }
+    if parts.is_empty() {
+        "it reached nothing".into()
+    } else {
+        format!("it reached {}", parts.join(" and "))
+    }
 }
 
 /// Average cores that `cpu` seconds in `wall` time make.
@@ -318,8 +365,20 @@ pub fn cores(cpu: Duration, wall: Duration) -> Result<f64, String> {
 
 impl Bound {
     pub fn holds(&self, value: f64) -> bool {
-        let above = self.min.is_none_or(|min| if self.exclusive { value > min } else { value >= min });
-        let below = self.max.is_none_or(|max| if self.exclusive { value < max } else { value <= max });
+        let above = self.min.is_none_or(|min| {
+            if self.exclusive {
+                value > min
+            } else {
+                value >= min
+            }
+        });
+        let below = self.max.is_none_or(|max| {
+            if self.exclusive {
+                value < max
+            } else {
+                value <= max
+            }
+        });
         // A NaN is neither.
         above && below && !value.is_nan()
     }

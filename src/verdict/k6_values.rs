@@ -14,7 +14,10 @@ fn text(err: SummaryError) -> String {
 }
 
 fn count(summary: &Summary, name: &str) -> Value<f64> {
-    summary.counter(name).map(|counter| counter.count).map_err(text)
+    summary
+        .counter(name)
+        .map(|counter| counter.count)
+        .map_err(text)
 }
 
 /// Body bytes of accepted requests, warm-up left out.
@@ -86,7 +89,10 @@ pub fn schedule_lag_p95_ms(summary: &Summary) -> Value<f64> {
 }
 
 pub fn start_lag_ms(summary: &Summary) -> Value<f64> {
-    summary.gauge("start_late").map(|gauge| gauge.value).map_err(text)
+    summary
+        .gauge("start_late")
+        .map(|gauge| gauge.value)
+        .map_err(text)
 }
 
 /// Mean time of an iteration, in seconds.
@@ -119,7 +125,9 @@ pub fn read_back(summary: &Summary) -> Value<ReadBackCounts> {
 /// The value that a threshold looked at, and k6's verdict on it.
 pub fn threshold(summary: &Summary, metric: &str, expression: &str) -> Value<(f64, bool)> {
     if summary.samples(metric).map_err(text)? == 0 {
-        return Err(format!("k6 has no sample of {metric}, and passes what it has no sample of"));
+        return Err(format!(
+            "k6 has no sample of {metric}, and passes what it has no sample of"
+        ));
     }
     let passed = summary
         .thresholds
@@ -158,7 +166,11 @@ fn value(summary: &Summary, metric: &str, aggregation: Aggregation) -> Value<f64
             counter.count
         });
     }
-    summary.gauges.get(metric).map(|gauge| gauge.value).ok_or_else(unknown)
+    summary
+        .gauges
+        .get(metric)
+        .map(|gauge| gauge.value)
+        .ok_or_else(unknown)
 }
 
 impl From<ReadBackCounts> for ReadBackFound {

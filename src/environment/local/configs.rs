@@ -86,7 +86,9 @@ impl TempoLine {
 /// to be searchable about a second after it was pushed.
 pub fn tempo(line: TempoLine, ports: &Ports, dir: &Path, overrides: Option<&Overrides>) -> String {
     let data = |name: &str| dir.join(name).display().to_string();
-    let max_traces = overrides.and_then(|overrides| overrides.max_traces_per_user).unwrap_or(0);
+    let max_traces = overrides
+        .and_then(|overrides| overrides.max_traces_per_user)
+        .unwrap_or(0);
     let mut config = json!({
         "server": {
             "http_listen_address": "127.0.0.1",
@@ -297,12 +299,18 @@ mod tests {
             "collector-synchronous",
             collector(&ports(), CollectorMode::Synchronous)
         );
-        insta::assert_snapshot!("collector-queued", collector(&ports(), CollectorMode::Queued));
+        insta::assert_snapshot!(
+            "collector-queued",
+            collector(&ports(), CollectorMode::Queued)
+        );
     }
 
     #[test]
     fn prometheus_file() {
-        let jobs = [ScrapeJob::local("tempo", 1001), ScrapeJob::local("otel-collector", 1007)];
+        let jobs = [
+            ScrapeJob::local("tempo", 1001),
+            ScrapeJob::local("otel-collector", 1007),
+        ];
         insta::assert_snapshot!(prometheus(&jobs));
     }
 }

@@ -132,18 +132,33 @@ impl LocalEnvironment {
     }
 
     fn child(&self, part: Part) -> Option<Arc<Child>> {
-        self.children.lock().expect("no holder of the children panics").get(&part).cloned()
+        self.children
+            .lock()
+            .expect("no holder of the children panics")
+            .get(&part)
+            .cloned()
     }
 
     /// Starts a part and waits until it answers.
     async fn start(&self, part: Part, spec: ChildSpec, ready: Url) -> Result<(), EnvironmentError> {
         let spec = spec.log(self.log_of(part));
-        let child = Arc::new(self.supervisor.spawn(spec).map_err(|err| failed(chain(&err)))?);
+        let child = Arc::new(
+            self.supervisor
+                .spawn(spec)
+                .map_err(|err| failed(chain(&err)))?,
+        );
         self.children
             .lock()
             .expect("no holder of the children panics")
             .insert(part, Arc::clone(&child));
-        wait_until_ready(part, &child, &ready, &self.interrupt, self.options.ready_timeout).await
+        wait_until_ready(
+            part,
+            &child,
+            &ready,
+            &self.interrupt,
+            self.options.ready_timeout,
+        )
+        .await
     }
 
     async fn set_up_once(&self) -> Result<(), EnvironmentError> {
@@ -160,8 +175,12 @@ impl LocalEnvironment {
 
     /// Stops the parts in an order in which none fails for want of another.
     async fn stop_all(&self) -> Result<(), EnvironmentError> {
-        let children =
-            std::mem::take(&mut *self.children.lock().expect("no holder of the children panics"));
+        let children = std::mem::take(
+            &mut *self
+                .children
+                .lock()
+                .expect("no holder of the children panics"),
+        );
         let mut errors = Vec::new();
         for part in Part::STOP_ORDER {
             if let Some(child) = children.get(&part)
@@ -170,7 +189,11 @@ impl LocalEnvironment {
                 errors.push(chain(&err));
             }
         }
-        if errors.is_empty() { Ok(()) } else { Err(failed(errors.join("; "))) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(failed(errors.join("; ")))
+        }
     }
 }
 
@@ -198,7 +221,10 @@ async fn wait_until_ready(
         Err(err) => chain(&err),
     };
     if is_address_in_use(&detail) {
-        Err(EnvironmentError::PortLost { what: part.to_string(), detail })
+        Err(EnvironmentError::PortLost {
+            what: part.to_string(),
+            detail,
+        })
     } else {
         Err(failed(detail))
     }
@@ -233,8 +259,9 @@ pub(super) async fn prometheus_child(
 fn choose_ports() -> Result<Ports, EnvironmentError> {
     let ports = crate::process::free_ports(Ports::COUNT)
         .map_err(|err| failed(format!("no free ports on 127.0.0.1: {err}")))?;
-    let ports: [u16; Ports::COUNT] =
-        ports.try_into().map_err(|_| failed("fewer free ports on 127.0.0.1 than asked for"))?;
+    let ports: [u16; Ports::COUNT] = ports
+        .try_into()
+        .map_err(|_| failed("fewer free ports on 127.0.0.1 than asked for"))?;
     Ok(Ports::new(ports))
 }
 
@@ -266,10 +293,17 @@ impl Environment for LocalEnvironment {
         let dir = self.work_path.join("tempo");
         let overrides = self.options.overrides.as_ref();
         if let Backend::Tempo { line, .. } = &self.options.backend {
-            self.write_config("tempo.yaml", &configs::tempo(*line, &ports, &dir, overrides))?;
+            self.write_config(
+                "tempo.yaml",
+                &configs::tempo(*line, &ports, &dir, overrides),
+            )?;
         }
-        let spec = self.options.backend.spec(&ports, &self.work_path.join("tempo.yaml"));
-        self.start(Part::Tempo, spec, local_url(ports.tempo_http, "/ready")).await
+        let spec = self
+            .options
+            .backend
+            .spec(&ports, &self.work_path.join("tempo.yaml"));
+        self.start(Part::Tempo, spec, local_url(ports.tempo_http, "/ready"))
+            .await
     }
 
     async fn set_up_collector(&self) -> Result<(), EnvironmentError> {
@@ -281,7 +315,12 @@ impl Environment for LocalEnvironment {
         let spec = ChildSpec::new(Part::Collector.to_string(), &self.options.collector.path)
             .arg("--config")
             .arg(format!("file:{}", config.display()));
-        self.start(Part::Collector, spec, local_url(ports.collector_metrics, "/metrics")).await
+        self.start(
+            Part::Collector,
+            spec,
+            local_url(ports.collector_metrics, "/metrics"),
+        )
+        .await
     }
 
     async fn set_up_prometheus(&self) -> Result<(), EnvironmentError> {
@@ -297,7 +336,12 @@ impl Environment for LocalEnvironment {
             &self.work_path.join("prometheus"),
             ports.prometheus,
         );
-        self.start(Part::Prometheus, spec, local_url(ports.prometheus, "/-/ready")).await
+        self.start(
+            Part::Prometheus,
+            spec,
+            local_url(ports.prometheus, "/-/ready"),
+        )
+        .await
     }
 
     async fn set_up(&self) -> Result<(), EnvironmentError> {
@@ -344,7 +388,10 @@ impl Environment for LocalEnvironment {
         Capabilities {
             tempo_metrics: Ok(SELECTOR.into()),
             collector_cpu: Ok(()),
-            visibility_delay: self.options.backend.visibility_delay(self.options.overrides.as_ref()),
+            visibility_delay: self
+                .options
+                .backend
+                .visibility_delay(self.options.overrides.as_ref()),
             readable_bytes: self.options.backend.readable_bytes(),
             read_back: Ok(()),
             stand_in: self.options.backend.stand_in(),
@@ -358,7 +405,9 @@ impl Environment for LocalEnvironment {
 
     async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError> {
         let remote_write = local_url(self.ports().prometheus, "/api/v1/write");
-        self.k6.run(&self.supervisor, &self.interrupt, run, Some(remote_write)).await
+        self.k6
+            .run(&self.supervisor, &self.interrupt, run, Some(remote_write))
+            .await
     }
 
     async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
@@ -370,7 +419,9 @@ impl Environment for LocalEnvironment {
 
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
         let url = local_url(self.ports().tempo_http, "/metrics");
-        exposition::scrape(&url).await.map_err(|err| failed(chain(&err)))
+        exposition::scrape(&url)
+            .await
+            .map_err(|err| failed(chain(&err)))
     }
 
     fn collector_cpu(&self) -> Option<Duration> {
@@ -378,18 +429,27 @@ impl Environment for LocalEnvironment {
     }
 
     fn dead_components(&self) -> Vec<String> {
-        let children = self.children.lock().expect("no holder of the children panics");
+        let children = self
+            .children
+            .lock()
+            .expect("no holder of the children panics");
         children
             .iter()
             .filter(|(_, child)| child.try_wait().is_some())
-            .map(|(part, child)| format!("{part} ended during the run\n{}", child.describe_failure()))
+            .map(|(part, child)| {
+                format!("{part} ended during the run\n{}", child.describe_failure())
+            })
             .collect()
     }
 
     async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError> {
         let backend = self.options.backend.log_name();
         let logs = Part::ALL.map(|part| {
-            let name = if part == Part::Tempo { backend } else { part.file_name() };
+            let name = if part == Part::Tempo {
+                backend
+            } else {
+                part.file_name()
+            };
             (name, self.log_of(part))
         });
         super::logs::copy(output, logs)
@@ -397,7 +457,11 @@ impl Environment for LocalEnvironment {
 
     async fn tear_down(&self) -> Result<(), EnvironmentError> {
         let stopped = self.stop_all().await;
-        let work_dir = self.work_dir.lock().expect("no holder of the directory panics").take();
+        let work_dir = self
+            .work_dir
+            .lock()
+            .expect("no holder of the directory panics")
+            .take();
         let removed = match work_dir {
             Some(dir) => dir.delete().map_err(|err| failed(chain(&err))),
             None => Ok(()),
@@ -407,9 +471,14 @@ impl Environment for LocalEnvironment {
 
     fn how_to_reach_and_stop(&self) -> String {
         let ports = self.ports();
-        let children = self.children.lock().expect("no holder of the children panics");
-        let groups: Vec<String> =
-            children.values().map(|child| format!("-{}", child.pid())).collect();
+        let children = self
+            .children
+            .lock()
+            .expect("no holder of the children panics");
+        let groups: Vec<String> = children
+            .values()
+            .map(|child| format!("-{}", child.pid()))
+            .collect();
         format!(
             "left running:\n  \
              Tempo's API      http://127.0.0.1:{}\n  \

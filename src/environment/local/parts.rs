@@ -34,7 +34,6 @@ impl Part {
             Part::Prometheus => "prometheus",
         }
     }
-
 }
 
 impl fmt::Display for Part {
@@ -93,7 +92,10 @@ impl Backend {
         };
         let line = TempoLine::of(&tempo.path, tempo.major()).map_err(EnvironmentError::Failed)?;
         Ok(Backend::Tempo {
-            version: tempo.version.map(|version| version.to_string()).unwrap_or_default(),
+            version: tempo
+                .version
+                .map(|version| version.to_string())
+                .unwrap_or_default(),
             origin: match tempo.origin {
                 Origin::Variable => "TEMPO_PERF_TEMPO_BIN".into(),
                 other => other.to_string(),
@@ -123,7 +125,11 @@ impl Backend {
                     TempoLine::V3 => spec,
                 }
             }
-            Backend::TraceStore { path, memory_bytes, faults } => {
+            Backend::TraceStore {
+                path,
+                memory_bytes,
+                faults,
+            } => {
                 let address = |port: u16| format!("127.0.0.1:{port}");
                 let spec = ChildSpec::new("trace store", path)
                     .arg("trace-store")
@@ -135,14 +141,21 @@ impl Backend {
                     .arg(address(ports.tempo_otlp_http))
                     .arg("--memory")
                     .arg(memory_bytes.to_string());
-                faults.iter().fold(spec, |spec, fault| spec.arg("--fault").arg(fault))
+                faults
+                    .iter()
+                    .fold(spec, |spec, fault| spec.arg("--fault").arg(fault))
             }
         }
     }
 
     pub(super) fn component(&self) -> Component {
         match self {
-            Backend::Tempo { path, version, origin, .. } => Component {
+            Backend::Tempo {
+                path,
+                version,
+                origin,
+                ..
+            } => Component {
                 name: "tempo".into(),
                 version: version.clone(),
                 origin: Some(format!("{} ({origin})", path.display())),
@@ -162,11 +175,21 @@ impl Backend {
         let second = Duration::from_secs(1);
         match self {
             Backend::TraceStore { .. } => second,
-            Backend::Tempo { line: TempoLine::V3, .. } => 4 * second,
-            Backend::Tempo { line: TempoLine::V2, .. } => {
+            Backend::Tempo {
+                line: TempoLine::V3,
+                ..
+            } => 4 * second,
+            Backend::Tempo {
+                line: TempoLine::V2,
+                ..
+            } => {
                 let tuning = overrides.and_then(|overrides| overrides.ingester.as_ref());
-                let idle = tuning.and_then(|tuning| tuning.trace_idle_period).unwrap_or(second);
-                let check = tuning.and_then(|tuning| tuning.flush_check_period).unwrap_or(second);
+                let idle = tuning
+                    .and_then(|tuning| tuning.trace_idle_period)
+                    .unwrap_or(second);
+                let check = tuning
+                    .and_then(|tuning| tuning.flush_check_period)
+                    .unwrap_or(second);
                 idle + check + second
             }
         }
@@ -202,5 +225,7 @@ pub(in crate::environment) fn prometheus_spec(
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
         .arg("--web.enable-remote-write-receiver")
+        // Else the first scrape comes 5 s after the start.
+        .arg("--scrape.discovery-reload-interval=100ms")
         .arg("--log.level=warn")
 }

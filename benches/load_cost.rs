@@ -20,9 +20,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use tempo_perf::corpus::Corpus;
 use tempo_perf::k6::command::k6_command;
-use tempo_perf::k6::load::{
-    IngestionLoad, Load, planned_iterations, scenario_us, solve_ingestion,
-};
+use tempo_perf::k6::load::{IngestionLoad, Load, planned_iterations, scenario_ms, solve_ingestion};
 use tempo_perf::k6::summary::Summary;
 use tempo_perf::profile::TraceProfile;
 use tempo_perf::units::{BYTES_PER_MB, ByteRate};
@@ -34,10 +32,26 @@ struct Case {
 }
 
 const CASES: [Case; 4] = [
-    Case { mb_per_second: 1.0, profile: TraceProfile::Large, vus: 10 },
-    Case { mb_per_second: 5.0, profile: TraceProfile::Large, vus: 20 },
-    Case { mb_per_second: 23.0, profile: TraceProfile::Large, vus: 50 },
-    Case { mb_per_second: 23.0, profile: TraceProfile::Xlarge, vus: 200 },
+    Case {
+        mb_per_second: 1.0,
+        profile: TraceProfile::Large,
+        vus: 10,
+    },
+    Case {
+        mb_per_second: 5.0,
+        profile: TraceProfile::Large,
+        vus: 20,
+    },
+    Case {
+        mb_per_second: 23.0,
+        profile: TraceProfile::Large,
+        vus: 50,
+    },
+    Case {
+        mb_per_second: 23.0,
+        profile: TraceProfile::Xlarge,
+        vus: 200,
+    },
 ];
 
 const AIM_CPU_SECONDS_PER_MB: f64 = 0.02;
@@ -81,7 +95,11 @@ fn measure(
 ) -> Result<String, Box<dyn Error>> {
     let corpus = Corpus::generate(case.profile, 1);
     corpus.write_to(dir)?;
-    let solved = solve_ingestion(&corpus, ByteRate::from_mb_per_second(case.mb_per_second), None);
+    let solved = solve_ingestion(
+        &corpus,
+        ByteRate::from_mb_per_second(case.mb_per_second),
+        None,
+    );
     let rate = solved.requests.per_thousand_seconds();
     let mut load = Load {
         title: "load cost".to_owned(),
@@ -91,11 +109,12 @@ fn measure(
         run: 1,
         start_at_unix_ms: None,
         duration_ms,
+        scenario_ms: scenario_ms(duration_ms),
         graceful_stop_ms: 10_000,
         ingestion: Some(IngestionLoad {
             url: url.parse()?,
             rate_per_1000s: rate,
-            scenario_us: scenario_us(rate, duration_ms),
+            requests: planned_iterations(rate, duration_ms),
             traces_per_request: solved.traces_per_request,
             max_request_bytes: corpus.max_request_bytes(solved.traces_per_request),
             warmup_requests: 0,
@@ -131,7 +150,9 @@ fn measure(
             break status;
         }
         // Gone between the two lines: the last value is the peak.
-        peak_kib = peak_memory_kib(child.id()).unwrap_or(peak_kib).max(peak_kib);
+        peak_kib = peak_memory_kib(child.id())
+            .unwrap_or(peak_kib)
+            .max(peak_kib);
         std::thread::sleep(Duration::from_millis(100));
     };
     let cpu = cpu_of_children()? - cpu_before;

@@ -8,7 +8,13 @@ use tempo_perf::corpus::identity::hex;
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/trace-identity.json");
 
 fn expected() -> Value {
-    let runs = [(0, 0), (1, 1), (42, 7), (u32::MAX, u32::MAX), (0x8000_0000, 3)];
+    let runs = [
+        (0, 0),
+        (1, 1),
+        (42, 7),
+        (u32::MAX, u32::MAX),
+        (0x8000_0000, 3),
+    ];
     let numbers = [
         0,
         1,

@@ -38,7 +38,12 @@ fn size_by_tempo(request: &ExportTraceServiceRequest) -> u64 {
     }
     for resource in &request.resource_spans {
         assert!(resource.resource.is_some());
-        assert!(resource.scope_spans.iter().all(|scope| scope.scope.is_some()));
+        assert!(
+            resource
+                .scope_spans
+                .iter()
+                .all(|scope| scope.scope.is_some())
+        );
     }
     (request.encoded_len() + 2 * roots) as u64
 }
@@ -80,7 +85,11 @@ fn ids_are_those_expected_of_the_trace() {
             .iter()
             .map(|(id, parent)| (id.to_vec(), parent.map_or(Vec::new(), |id| id.to_vec())))
             .collect();
-        assert_eq!(wanted.len(), expected.spans.len(), "span IDs must be distinct");
+        assert_eq!(
+            wanted.len(),
+            expected.spans.len(),
+            "span IDs must be distinct"
+        );
         let spans = spans(request);
         let found: HashMap<Vec<u8>, Vec<u8>> = spans
             .iter()
@@ -124,13 +133,19 @@ fn a_trace_is_one_connected_tree_in_which_children_keep_their_parents_time() {
                 assert!(parent.end_time_unix_nano >= at.end_time_unix_nano);
                 at = parent;
             }
-            assert_eq!(at.span_id, roots[0].span_id, "every span must lead to the root");
+            assert_eq!(
+                at.span_id, roots[0].span_id,
+                "every span must lead to the root"
+            );
             for event in &span.events {
                 assert!((start..=end).contains(&event.time_unix_nano));
             }
         }
         let duration = END - roots[0].start_time_unix_nano;
-        assert!((40_000_000..=3_500_000_000).contains(&duration), "{duration} ns");
+        assert!(
+            (40_000_000..=3_500_000_000).contains(&duration),
+            "{duration} ns"
+        );
     });
 }
 
@@ -142,7 +157,11 @@ fn kinds_of_a_call_match() {
         let by_id: HashMap<_, _> = spans.iter().map(|span| (&span.span_id, *span)).collect();
         for span in spans {
             let Some(parent) = by_id.get(&span.parent_span_id) else {
-                assert_eq!(span.kind(), SpanKind::Server, "a root is a request from outside");
+                assert_eq!(
+                    span.kind(),
+                    SpanKind::Server,
+                    "a root is a request from outside"
+                );
                 continue;
             };
             match span.kind() {
@@ -161,12 +180,22 @@ fn services_are_resources_once_each() {
             .resource_spans
             .iter()
             .map(|resource| {
-                let attributes = &resource.resource.as_ref().expect("checked above").attributes;
+                let attributes = &resource
+                    .resource
+                    .as_ref()
+                    .expect("checked above")
+                    .attributes;
                 let pair = attributes.iter().find(|pair| pair.key == "service.name");
-                format!("{:?}", pair.expect("a resource must name its service").value)
+                format!(
+                    "{:?}",
+                    pair.expect("a resource must name its service").value
+                )
             })
             .collect();
-        assert!(names.len() >= 2, "a trace must pass through several services");
+        assert!(
+            names.len() >= 2,
+            "a trace must pass through several services"
+        );
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
     });
 }
@@ -183,14 +212,20 @@ fn span_counts_are_spread_evenly_over_the_range() {
         assert_eq!(corpus.payload_count(), payloads);
         let mut counts = BTreeMap::new();
         for n in 0..payloads {
-            *counts.entry(corpus.spans_of(n..n + 1) as usize).or_insert(0) += 1;
+            *counts
+                .entry(corpus.spans_of(n..n + 1) as usize)
+                .or_insert(0) += 1;
         }
         assert!(counts.values().all(|&count| count == times), "{counts:?}");
         assert_eq!(counts.keys().next(), Some(profile.spans().start()));
         assert_eq!(counts.keys().last(), Some(profile.spans().end()));
         let middle = (profile.spans().start() + profile.spans().end()) as f64 / 2.0;
         assert!((corpus.mean_spans_per_trace() - middle).abs() < 0.1);
-        assert!(corpus.cycle_bytes() <= MAX_CORPUS_BYTES, "{}", corpus.cycle_bytes());
+        assert!(
+            corpus.cycle_bytes() <= MAX_CORPUS_BYTES,
+            "{}",
+            corpus.cycle_bytes()
+        );
     }
 }
 
@@ -199,7 +234,10 @@ fn spans_have_400_to_700_bytes() {
     let mut seen = Vec::new();
     each_payload(|_, n, bytes, request| {
         let mean = bytes.len() as f64 / spans(request).len() as f64;
-        assert!((400.0..=700.0).contains(&mean), "payload {n}: {mean} bytes a span");
+        assert!(
+            (400.0..=700.0).contains(&mean),
+            "payload {n}: {mean} bytes a span"
+        );
     });
     for profile in TraceProfile::ALL {
         let corpus = Corpus::generate(profile, SEED);
@@ -208,9 +246,16 @@ fn spans_have_400_to_700_bytes() {
             seen.extend(spans(&request).iter().map(|span| span.encoded_len()));
         }
     }
-    let outside = seen.iter().filter(|size| !(400..=700).contains(*size)).count();
+    let outside = seen
+        .iter()
+        .filter(|size| !(400..=700).contains(*size))
+        .count();
     let share = outside as f64 / seen.len() as f64;
-    assert!(share < 0.01, "{share} of spans are outside, max {:?}", seen.iter().max());
+    assert!(
+        share < 0.01,
+        "{share} of spans are outside, max {:?}",
+        seen.iter().max()
+    );
 }
 
 #[test]

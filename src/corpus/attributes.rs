@@ -175,11 +175,11 @@ pub(super) fn step(service: &Service, random: &mut Random) -> (String, Vec<Attri
             "code.file.path",
             format!("/app/src/{}/{step}.rs", service.namespace).into(),
         ),
-        ("code.line.number", Value::Int(random.within(20, 900) as i64)),
         (
-            "app.items.count",
-            Value::Int(random.within(1, 250) as i64),
+            "code.line.number",
+            Value::Int(random.within(20, 900) as i64),
         ),
+        ("app.items.count", Value::Int(random.within(1, 250) as i64)),
         (
             "app.cache.hit_ratio",
             Value::Double(random.within(0, 100) as f64 / 100.0),
@@ -219,7 +219,10 @@ pub(super) fn extras(kind: Kind, random: &mut Random) -> Vec<Attribute> {
         ));
     }
     extras.extend([
-        ("app.tenant.id", Value::from(format!("tenant-{}", random.hex(8)))),
+        (
+            "app.tenant.id",
+            Value::from(format!("tenant-{}", random.hex(8))),
+        ),
         (
             "app.customer.tier",
             (*random.pick(&["basic", "silver", "gold"])).into(),
@@ -246,10 +249,19 @@ pub(super) fn extras(kind: Kind, random: &mut Random) -> Vec<Attribute> {
 }
 
 const FAILURES: &[(&str, &str)] = &[
-    ("TimeoutException", "deadline of 2s exceeded while waiting for upstream"),
-    ("ConnectionRefused", "connect to 10.12.4.18:5432: connection refused"),
+    (
+        "TimeoutException",
+        "deadline of 2s exceeded while waiting for upstream",
+    ),
+    (
+        "ConnectionRefused",
+        "connect to 10.12.4.18:5432: connection refused",
+    ),
     ("FareExpired", "the held fare is no longer available"),
-    ("PaymentDeclined", "issuer declined the authorization, code 51"),
+    (
+        "PaymentDeclined",
+        "issuer declined the authorization, code 51",
+    ),
 ];
 
 /// A failure that a span reports: its status message and its exception event.
@@ -263,7 +275,12 @@ pub(super) fn failure(time: u32, random: &mut Random) -> (String, Event) {
             ("exception.message", message.into()),
             (
                 "exception.stacktrace",
-                format!("{kind}\n  at call ({}:{})", random.hex(6), random.within(10, 900)).into(),
+                format!(
+                    "{kind}\n  at call ({}:{})",
+                    random.hex(6),
+                    random.within(10, 900)
+                )
+                .into(),
             ),
         ],
     };
@@ -276,10 +293,7 @@ pub(super) fn note(time: u32, random: &mut Random) -> Event {
     Event {
         name,
         time,
-        attributes: vec![(
-            "app.wait_ms",
-            Value::Int(random.within(1, 90) as i64),
-        )],
+        attributes: vec![("app.wait_ms", Value::Int(random.within(1, 90) as i64))],
     }
 }
 

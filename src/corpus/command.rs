@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::files::{write_json};
+use super::files::write_json;
 use super::{Corpus, CorpusError};
 use crate::k6::load::solve_ingestion;
 use crate::profile::{Profile, QuerySpec, TraceProfile};
@@ -107,7 +107,10 @@ fn read_profiles(dir: &Path) -> Result<Vec<Profile>, CorpusError> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(|source| unreadable(dir, source))? {
         let path = entry.map_err(|source| unreadable(dir, source))?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
             paths.push(path);
         }
     }

@@ -38,12 +38,7 @@ impl TraceIdentity {
         });
         let lane = |index: usize| mix(low ^ keys[index]);
 
-        let words = [
-            lane(0) | 1,
-            lane(1) & NOT_NAN,
-            lane(2),
-            lane(3) & NOT_NAN,
-        ];
+        let words = [lane(0) | 1, lane(1) & NOT_NAN, lane(2), lane(3) & NOT_NAN];
         let mut trace_id = [0; 16];
         for (bytes, word) in trace_id.chunks_exact_mut(4).zip(words) {
             bytes.copy_from_slice(&word.to_le_bytes());

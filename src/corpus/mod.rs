@@ -237,7 +237,8 @@ impl Corpus {
         let identity = TraceIdentity::new(self.seed, run, n);
         let mut bytes = payload.bytes.clone();
         let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
-        let time = |before_end: u32| (end_time_unix_nano - u64::from(before_end) * 1000).to_le_bytes();
+        let time =
+            |before_end: u32| (end_time_unix_nano - u64::from(before_end) * 1000).to_le_bytes();
 
         for (index, span) in payload.spans.iter().enumerate() {
             let at = span.position as usize;

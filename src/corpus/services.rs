@@ -118,7 +118,10 @@ pub(super) const SERVICES: &[Service] = &[
         protocol: Protocol::Http,
         operations: &[
             ("POST", "/payments/authorizations"),
-            ("POST", "/payments/authorizations/{authorization_id}/capture"),
+            (
+                "POST",
+                "/payments/authorizations/{authorization_id}/capture",
+            ),
         ],
         calls: &[3, 10],
         stores: &[Store::Postgres],
@@ -152,7 +155,10 @@ pub(super) const SERVICES: &[Service] = &[
         namespace: "customers",
         language: "nodejs",
         protocol: Protocol::Http,
-        operations: &[("GET", "/members/{member_id}/points"), ("POST", "/accruals")],
+        operations: &[
+            ("GET", "/members/{member_id}/points"),
+            ("POST", "/accruals"),
+        ],
         calls: &[],
         stores: &[Store::Postgres, Store::Redis],
     },

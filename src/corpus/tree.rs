@@ -87,8 +87,22 @@ fn grow(spans: usize, random: &mut Random) -> Vec<Node> {
             services.insert(callee);
             let call = attributes::call(&SERVICES[callee], random);
             let service = nodes[caller].service;
-            let client = add(&mut nodes, caller, service, call.client_name, call.kinds.0, call.client);
-            let server = add(&mut nodes, client, callee, call.server_name, call.kinds.1, call.server);
+            let client = add(
+                &mut nodes,
+                caller,
+                service,
+                call.client_name,
+                call.kinds.0,
+                call.client,
+            );
+            let server = add(
+                &mut nodes,
+                client,
+                callee,
+                call.server_name,
+                call.kinds.1,
+                call.server,
+            );
             callers.push(server);
         } else if !service.stores.is_empty() && random.chance(0.7) {
             let store: Store = *random.pick(service.stores);
@@ -98,7 +112,14 @@ fn grow(spans: usize, random: &mut Random) -> Vec<Node> {
         } else {
             let (name, attributes) = attributes::step(service, random);
             let service = nodes[caller].service;
-            let step = add(&mut nodes, caller, service, name, Kind::Internal, attributes);
+            let step = add(
+                &mut nodes,
+                caller,
+                service,
+                name,
+                Kind::Internal,
+                attributes,
+            );
             if random.chance(0.3) && !deep {
                 callers.push(step);
             }

@@ -44,7 +44,10 @@ mod tests {
         assert_eq!(Exit::from_code(0), Exit::Finished);
         assert_eq!(Exit::from_code(99), Exit::ThresholdsCrossed);
         for code in [1, 97, 100, 104, 105, 107, 108, 109, 255] {
-            assert!(matches!(Exit::from_code(code), Exit::Broken { .. }), "{code}");
+            assert!(
+                matches!(Exit::from_code(code), Exit::Broken { .. }),
+                "{code}"
+            );
         }
     }
 }

@@ -23,7 +23,11 @@ pub fn default_mix() -> Vec<QuerySpec> {
         weight,
     };
     vec![
-        search("service", 15, r#"{ resource.service.name = "booking-api" }"#),
+        search(
+            "service",
+            15,
+            r#"{ resource.service.name = "booking-api" }"#,
+        ),
         search("status-error", 10, "{ status = error }"),
         search("duration", 10, "{ duration > 200ms }"),
         search(
@@ -94,7 +98,11 @@ mod tests {
         let sequence = sequence(None, 7);
         assert_eq!(sequence.order.len(), 20, "100 % in steps of 5");
         for (index, query) in sequence.queries.iter().enumerate() {
-            let count = sequence.order.iter().filter(|&&i| i == index as u32).count();
+            let count = sequence
+                .order
+                .iter()
+                .filter(|&&i| i == index as u32)
+                .count();
             assert_eq!(count as u32 * 5, query.weight, "{}", query.name);
         }
     }
@@ -111,7 +119,10 @@ mod tests {
         let names: std::collections::BTreeSet<_> = mix.iter().map(|query| &query.name).collect();
         assert_eq!(names.len(), mix.len());
         for query in &mix {
-            assert_eq!(query.operation == Operation::Search, query.traceql.is_some());
+            assert_eq!(
+                query.operation == Operation::Search,
+                query.traceql.is_some()
+            );
             assert_eq!(query.operation == Operation::TagValues, query.tag.is_some());
         }
     }

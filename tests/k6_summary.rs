@@ -12,9 +12,10 @@ fn recorded(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-#[test]
-fn an_ingestion_of_1_8_1_is_read_with_its_units() {
-    let summary = Summary::parse(&recorded("1.8.1-ingestion.json")).expect("a known shape");
+#[rstest]
+fn an_ingestion_is_read_with_its_units(#[values("1.8.1", "2.2.0")] version: &str) {
+    let summary =
+        Summary::parse(&recorded(&format!("{version}-ingestion.json"))).expect("a known shape");
     let push = summary.trend("http_req_duration{op:push}").expect("listed");
     assert!(push.is_time);
     assert!(push.count > 0);
@@ -45,9 +46,10 @@ fn an_ingestion_of_1_8_1_is_read_with_its_units() {
     assert!(summary.duration.as_secs() >= 5);
 }
 
-#[test]
-fn a_query_run_of_1_8_1_has_its_operations() {
-    let summary = Summary::parse(&recorded("1.8.1-query.json")).expect("a known shape");
+#[rstest]
+fn a_query_run_has_its_operations(#[values("1.8.1", "2.2.0")] version: &str) {
+    let summary =
+        Summary::parse(&recorded(&format!("{version}-query.json"))).expect("a known shape");
     for operation in ["search", "trace_by_id", "tags", "tag_values"] {
         let name = format!("http_req_duration{{op:{operation}}}");
         assert!(summary.trend(&name).expect("listed").count > 0, "{name}");

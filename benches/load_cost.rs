@@ -20,7 +20,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use tempo_perf::corpus::Corpus;
 use tempo_perf::k6::command::k6_command;
-use tempo_perf::k6::load::{IngestionLoad, Load, planned_iterations, scenario_us, solve_ingestion};
+use tempo_perf::k6::load::{IngestionLoad, Load, planned_iterations, scenario_ms, solve_ingestion};
 use tempo_perf::k6::summary::Summary;
 use tempo_perf::profile::TraceProfile;
 use tempo_perf::units::{BYTES_PER_MB, ByteRate};
@@ -109,11 +109,12 @@ fn measure(
         run: 1,
         start_at_unix_ms: None,
         duration_ms,
+        scenario_ms: scenario_ms(duration_ms),
         graceful_stop_ms: 10_000,
         ingestion: Some(IngestionLoad {
             url: url.parse()?,
             rate_per_1000s: rate,
-            scenario_us: scenario_us(rate, duration_ms),
+            requests: planned_iterations(rate, duration_ms),
             traces_per_request: solved.traces_per_request,
             max_request_bytes: corpus.max_request_bytes(solved.traces_per_request),
             warmup_requests: 0,

@@ -21,7 +21,7 @@ export const push = guarded(ingestionIteration(load, await corpusOf(load)));
 export const query = guarded(queryIteration(load));
 
 export function setup() {
-  waitForStart(load);
+  return waitForStart(load);
 }
 
 export function handleSummary(data) {

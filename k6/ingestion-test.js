@@ -15,7 +15,7 @@ export const options = optionsOf(load, { ingestion: ingestionScenario(load) });
 export const push = guarded(ingestionIteration(load, await corpusOf(load)));
 
 export function setup() {
-  waitForStart(load);
+  return waitForStart(load);
 }
 
 export function handleSummary(data) {

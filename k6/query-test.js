@@ -15,7 +15,7 @@ export const options = optionsOf(load, { query: queryScenario(load) });
 export const query = guarded(queryIteration(load));
 
 export function setup() {
-  waitForStart(load);
+  return waitForStart(load);
 }
 
 export function handleSummary(data) {

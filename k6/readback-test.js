@@ -13,7 +13,7 @@ export const options = optionsOf(load, { readback: readbackScenario(load) });
 export const readback = guarded(readbackIteration(load, await corpusOf(load)));
 
 export function setup() {
-  waitForStart(load);
+  return waitForStart(load);
 }
 
 export function handleSummary(data) {

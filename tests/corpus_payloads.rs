@@ -259,6 +259,24 @@ fn spans_have_400_to_700_bytes() {
 }
 
 #[test]
+fn any_seed_keeps_the_bounds_of_size() {
+    for seed in (0..40).chain([u32::MAX]) {
+        for profile in TraceProfile::ALL {
+            let corpus = Corpus::generate(profile, seed);
+            assert!(corpus.cycle_bytes() <= MAX_CORPUS_BYTES);
+            for n in 0..corpus.payload_count() {
+                let bytes = corpus.bytes_of(n..n + 1) as f64;
+                let mean = bytes / corpus.spans_of(n..n + 1) as f64;
+                assert!(
+                    (400.0..=700.0).contains(&mean),
+                    "seed {seed}, payload {n}: {mean} bytes a span"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn two_to_five_per_cent_of_spans_fail_with_a_message() {
     for profile in TraceProfile::ALL {
         let corpus = Corpus::generate(profile, SEED);

@@ -60,6 +60,14 @@ export class Identity {
     this.prefix = 0;
   }
 
+  // By hand the run is known only when it has begun.
+  useRun(run) {
+    if (run !== this.run) {
+      this.run = run;
+      this.high = -1;
+    }
+  }
+
   // Sets all values to those of trace n, a whole number below 2^53.
   set(n) {
     const high = Math.floor(n / TWO_32);

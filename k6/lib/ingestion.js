@@ -34,7 +34,7 @@ export function ingestionScenario(load) {
     exec: 'push',
     rate: ingestion.rate_per_1000s,
     timeUnit: '1000s',
-    duration: `${ingestion.scenario_us}us`,
+    duration: `${load.scenario_ms}ms`,
     preAllocatedVUs: ingestion.pre_allocated_vus,
     maxVUs: ingestion.max_vus,
     gracefulStop: `${load.graceful_stop_ms}ms`,
@@ -57,13 +57,17 @@ export function ingestionIteration(load, corpus) {
   const push = forOperation('push');
   const warmup = forOperation('warmup');
 
-  return async function () {
+  return async function (shared) {
     const scenario = exec.scenario;
     const number = scenario.iterationInTest;
+    if (number >= ingestion.requests) {
+      return;
+    }
     const now = Date.now();
     const { tags, params } = number < ingestion.warmup_requests ? warmup : push;
     lag.add(now - scenario.startTime - number * periodMs, tags);
 
+    corpus.identity.useRun(shared.run);
     const request = await corpus.fill(number, now);
     const response = http.post(ingestion.url, request.body, params);
 

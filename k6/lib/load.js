@@ -52,10 +52,11 @@ function byHand(parts) {
     corpus_dir: CORPUS_DIR,
     trace_profile: profile,
     seed: facts.seed,
-    // Another run at another second has other traces.
-    run: Number(__ENV.RUN || 0) >>> 0,
+    // Set-up makes one, the same for all VUs, so that no two runs have the same traces.
+    run: null,
     start_at_unix_ms: null,
     duration_ms: durationMs,
+    scenario_ms: durationMs,
     graceful_stop_ms: 65000,
     ingestion: null,
     query: null,
@@ -71,7 +72,7 @@ function byHand(parts) {
     load.ingestion = {
       url: `${endpoint('TEMPO_ENDPOINT', 'http://localhost:4318')}/v1/traces`.replace(/(\/v1\/traces)+$/, '/v1/traces'),
       rate_per_1000s: solved.rate,
-      scenario_us: 1000 * durationMs,
+      requests: Number.MAX_SAFE_INTEGER,
       traces_per_request: solved.traces,
       max_request_bytes: solved.traces * facts.max_bytes_per_trace,
       warmup_requests: Math.floor((solved.rate * size.warmup_ms) / 1e6),
@@ -88,7 +89,7 @@ function byHand(parts) {
     load.query = {
       base_url: endpoint('TEMPO_QUERY_ENDPOINT', 'http://localhost:3200'),
       rate_per_1000s: rate,
-      scenario_us: 1000 * durationMs,
+      queries: Number.MAX_SAFE_INTEGER,
       warmup_queries: Math.floor((rate * size.warmup_ms) / 1e6),
       pre_allocated_vus: vusMin,
       max_vus: vusMax,

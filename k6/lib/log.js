@@ -40,9 +40,9 @@ function word(value) {
 
 // k6 ends with code 0 after exceptions in iterations, so they are counted.
 export function guarded(iteration) {
-  return async function () {
+  return async function (shared) {
     try {
-      await iteration();
+      await iteration(shared);
     } catch (error) {
       exceptions.add(1);
       if (exceptionLines < EXCEPTIONS_PER_VU) {

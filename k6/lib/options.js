@@ -19,11 +19,13 @@ export function optionsOf(load, scenarios) {
 }
 
 // Runs when all VUs are ready, so scripts that were given the same time start
-// together, however long each of them took to get here.
+// together, however long each of them took to get here. What it returns, k6
+// hands to every iteration.
 export function waitForStart(load) {
   const late = load.start_at_unix_ms ? Date.now() - load.start_at_unix_ms : 0;
   if (late < 0) {
     sleep(-late / 1000);
   }
   startLate.add(Math.max(0, late));
+  return { run: load.run === null ? Date.now() >>> 0 : load.run };
 }

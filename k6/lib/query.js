@@ -21,7 +21,7 @@ export function queryScenario(load) {
     exec: 'query',
     rate: query.rate_per_1000s,
     timeUnit: '1000s',
-    duration: `${query.scenario_us}us`,
+    duration: `${load.scenario_ms}ms`,
     preAllocatedVUs: query.pre_allocated_vus,
     maxVUs: query.max_vus,
     gracefulStop: `${load.graceful_stop_ms}ms`,
@@ -67,7 +67,7 @@ export function queryIteration(load) {
   }
 
   function pickTraceId(number, now, scenarioStart) {
-    const random = mix(mix(load.seed ^ 0x51ed270b) ^ load.run ^ number) >>> 0;
+    const random = mix(mix(load.seed ^ 0x51ed270b) ^ identity.run ^ number) >>> 0;
     if (known) {
       const traces = visibleTraces(now, scenarioStart);
       if (traces === 0) {
@@ -95,10 +95,14 @@ export function queryIteration(load) {
     return null;
   }
 
-  return async function () {
+  return async function (shared) {
     const scenario = exec.scenario;
     const number = scenario.iterationInTest;
+    if (number >= settings.queries) {
+      return;
+    }
     const now = Date.now();
+    identity.useRun(shared.run);
     const warmup = number < settings.warmup_queries;
     const choice = choose(number, now, scenario.startTime);
     if (choice === null) {

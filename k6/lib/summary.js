@@ -1,15 +1,16 @@
 // What is left of a run: JSON for tempo-perf, and a page to read.
 
 export function summaryOf(load, data) {
-  const output = { stdout: render(load, data) };
+  const run = load.run === null ? (data.setup_data || {}).run : load.run;
+  const output = { stdout: render(load, run, data) };
   if (load.summary_path) {
     output[load.summary_path] = JSON.stringify({ state: data.state, metrics: data.metrics }, null, 1);
   }
   return output;
 }
 
-function render(load, data) {
-  const lines = ['', `=== ${load.title}`, ''].concat(configuration(load), ['']);
+function render(load, run, data) {
+  const lines = ['', `=== ${load.title}`, ''].concat(configuration(load, run), ['']);
   const names = Object.keys(data.metrics).sort();
   const width = Math.max(...names.map((name) => name.length)) + 2;
   for (const kind of ['counter', 'rate', 'trend', 'gauge']) {
@@ -35,9 +36,9 @@ function render(load, data) {
   return lines.join('\n') + '\n\n';
 }
 
-function configuration(load) {
+function configuration(load, run) {
   const lines = [
-    `  duration ${load.duration_ms / 1000} s, traces ${load.trace_profile}, seed ${load.seed}, run ${load.run}`,
+    `  duration ${load.duration_ms / 1000} s, traces ${load.trace_profile}, seed ${load.seed}, run ${run}`,
   ];
   if (load.ingestion) {
     const each = load.ingestion;

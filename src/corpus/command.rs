@@ -1,7 +1,6 @@
 //! `tempo-perf corpus`: what k6 needs to run the scripts by hand.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -97,37 +96,17 @@ fn size(profile: &Profile, corpus: &Corpus) -> Size {
     }
 }
 
-/// Reads the profiles of a directory. To be replaced by the profile loader,
-/// which tells all mistakes of a file with their positions.
+/// The profiles of a directory; one that is not valid is an error, since a size
+/// that is missing would look like one that does not exist.
 fn read_profiles(dir: &Path) -> Result<Vec<Profile>, CorpusError> {
-    let unreadable = |path: &Path, source| CorpusError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|source| unreadable(dir, source))? {
-        let path = entry.map_err(|source| unreadable(dir, source))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
+    let discovered = crate::profile::discover(dir)?;
+    if discovered.is_empty() {
         return Err(CorpusError::NoProfiles {
             dir: dir.to_owned(),
         });
     }
-    paths.sort();
-    paths
+    discovered
         .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
-            serde_yaml::from_str(&text).map_err(|error| CorpusError::Profile {
-                path,
-                reason: error.to_string(),
-            })
-        })
+        .map(|found| found.profile.map_err(CorpusError::Profile))
         .collect()
 }

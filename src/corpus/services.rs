@@ -212,7 +212,6 @@ pub(super) fn resource(service: &Service, random: &mut Random) -> Vec<Attribute>
             "k8s.node.name",
             format!("worker-{zone}-{}", random.within(1, 24)).into(),
         ),
-        ("cloud.region", "eu-west-4".into()),
         ("cloud.availability_zone", format!("eu-west-4{zone}").into()),
         ("telemetry.sdk.name", "opentelemetry".into()),
         ("telemetry.sdk.language", service.language.into()),

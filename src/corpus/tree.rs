@@ -39,7 +39,7 @@ pub(super) struct Trace {
 }
 
 /// Encoded bytes that a span should have, without its share of resources.
-const SPAN_BYTES: std::ops::RangeInclusive<u64> = 415..=520;
+const SPAN_BYTES: std::ops::RangeInclusive<u64> = 410..=500;
 
 pub(super) fn generate(wanted: &Wanted, random: &mut Random) -> Trace {
     let mut nodes = grow(wanted.spans, random);
@@ -68,7 +68,7 @@ fn grow(spans: usize, random: &mut Random) -> Vec<Node> {
     // How many services a trace touches follows its size: a resource is some
     // 400 bytes, and a trace of ten spans through ten services would be mostly that.
     let mut services = HashSet::from([ENTRY]);
-    let most_services = 2 + spans / 9;
+    let most_services = 2 + spans / 12;
 
     while nodes.len() < spans {
         let caller = *random.pick(&callers);

@@ -69,6 +69,9 @@ impl K6Process {
         for (name, value) in command.env {
             spec = spec.env(name, value);
         }
+        for name in command.env_remove {
+            spec = spec.env_remove(name);
+        }
         if self.with_proxies {
             spec = spec.with_proxies();
         }

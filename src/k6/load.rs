@@ -32,6 +32,8 @@ pub struct Load {
     pub start_at_unix_ms: Option<u64>,
     /// Warm-up included.
     pub duration_ms: u64,
+    /// [`scenario_ms`] of the duration.
+    pub scenario_ms: u64,
     /// How long k6 may wait for iterations in flight; above every timeout.
     pub graceful_stop_ms: u64,
     pub ingestion: Option<IngestionLoad>,
@@ -52,8 +54,8 @@ pub struct IngestionLoad {
     /// With its path, `…/v1/traces`.
     pub url: Url,
     pub rate_per_1000s: u64,
-    /// [`scenario_us`] of rate and duration.
-    pub scenario_us: u64,
+    /// [`planned_iterations`] of rate and duration, warm-up included.
+    pub requests: u64,
     /// At most the corpus' payload count.
     pub traces_per_request: u32,
     /// Size of each VU's request buffer: [`Corpus::max_request_bytes`].
@@ -73,8 +75,8 @@ pub struct QueryLoad {
     /// Of Tempo's HTTP API, without a trailing slash.
     pub base_url: String,
     pub rate_per_1000s: u64,
-    /// [`scenario_us`] of rate and duration.
-    pub scenario_us: u64,
+    /// [`planned_iterations`] of rate and duration, warm-up included.
+    pub queries: u64,
     pub warmup_queries: u64,
     pub pre_allocated_vus: u32,
     pub max_vus: u32,
@@ -161,21 +163,13 @@ pub fn planned_iterations(rate_per_1000s: u64, duration_ms: u64) -> u64 {
     (duration_ms * 1_000_000).div_ceil(period_ns(rate_per_1000s))
 }
 
-/// The duration to give a scenario so that it starts exactly
-/// [`planned_iterations`], in microseconds.
+/// The duration to give the scenarios of a load.
 ///
 /// An iteration that is due at the very end is a race in k6: whichever of two
-/// timers is first. So the scenario ends up to 10 ms from the load's end, and
-/// never within 10 ms (or half a period) of an iteration.
-pub fn scenario_us(rate_per_1000s: u64, duration_ms: u64) -> u64 {
-    let period = period_ns(rate_per_1000s);
-    let iterations = planned_iterations(rate_per_1000s, duration_ms);
-    let margin = (period / 2).min(10_000_000);
-    let earliest = iterations.saturating_sub(1) * period + margin;
-    let latest = iterations * period - margin;
-    let end = (duration_ms * 1_000_000).clamp(earliest, latest) / 1000;
-    // k6 takes nothing shorter.
-    end.max(1_000_000)
+/// timers is first. So scenarios last a little longer, and the scripts leave
+/// iterations beyond the planned number empty.
+pub fn scenario_ms(duration_ms: u64) -> u64 {
+    duration_ms + 250
 }
 
 /// k6's ticker: whole nanoseconds. A rate of 0 counts as the lowest there is.
@@ -326,27 +320,5 @@ mod tests {
         assert_eq!(planned_iterations(8333, 10_000), 84);
         assert_eq!(planned_iterations(10_000, 10_000), 100);
         assert_eq!(planned_iterations(1, 10_000), 1);
-    }
-
-    #[test]
-    fn a_scenario_ends_away_from_its_iterations() {
-        // Due at 0, 50, …, 11,950 ms; the one at 12,000 ms must not start.
-        assert_eq!(scenario_us(20_000, 12_000), 11_990_000);
-        // The last is due just before the end and must start.
-        assert_eq!(scenario_us(99, 10_102), 10_111_010);
-        // Nothing is near.
-        assert_eq!(scenario_us(1, 10_000), 10_000_000);
-        for rate in [1, 99, 8333, 20_000, 1_400_000] {
-            for duration in [1000, 10_000, 10_102, 300_000] {
-                let period = 1e9 / rate as f64;
-                let end = scenario_us(rate, duration) as f64;
-                let started = (end / period).ceil() as u64;
-                assert_eq!(
-                    started,
-                    planned_iterations(rate, duration),
-                    "{rate} {duration}"
-                );
-            }
-        }
     }
 }

@@ -10,7 +10,7 @@ use super::checks::{Measure, Role};
 use super::{Plan, PlannedCheck};
 use crate::corpus::Corpus;
 use crate::k6::load::{
-    IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations, scenario_us,
+    IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations, scenario_ms,
 };
 use crate::k6::query_mix;
 
@@ -18,8 +18,11 @@ use crate::k6::query_mix;
 const PUSH_TIMEOUT: Duration = Duration::from_secs(15);
 /// Tempo's HTTP server gives up after 30 s.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(35);
-/// More refusals than this are only counted.
-const LOG_LIMIT_PER_VU: u32 = 1000;
+/// About so many refusals are logged, the rest is only counted; and so many by
+/// each virtual user, since users share nothing.
+const LOG_LIMIT: u32 = 2000;
+const LOG_LIMIT_PER_VU_MIN: u32 = 20;
+const READ_BACK_VUS: u32 = 4;
 /// Searches look at this much of the past, as an explorer's first view does.
 const SEARCH_WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Tempo's own default.
@@ -45,18 +48,19 @@ pub fn ingestion(
     };
     let mut file = Load {
         duration_ms: millis(duration),
+        scenario_ms: scenario_ms(millis(duration)),
         graceful_stop_ms: millis(PUSH_TIMEOUT + Duration::from_secs(5)),
         ingestion: Some(IngestionLoad {
             url: push.clone(),
             rate_per_1000s: rate,
-            scenario_us: scenario_us(rate, millis(duration)),
+            requests: planned_iterations(rate, millis(duration)),
             traces_per_request: load.traces_per_request,
             max_request_bytes: corpus.max_request_bytes(load.traces_per_request),
             warmup_requests: planned_iterations(rate, millis(warmup)),
             pre_allocated_vus: load.allocated_vus,
             max_vus: load.max_vus,
             timeout_ms: millis(PUSH_TIMEOUT),
-            log_limit_per_vu: LOG_LIMIT_PER_VU,
+            log_limit_per_vu: log_limit_per_vu(load.max_vus),
         }),
         thresholds: thresholds(&plan.checks, Role::Ingestion),
         ..empty(plan, corpus_dir, start_at)
@@ -88,11 +92,12 @@ pub fn query(
     };
     let mut file = Load {
         duration_ms: millis(plan.warmup + plan.duration),
+        scenario_ms: scenario_ms(millis(plan.warmup + plan.duration)),
         graceful_stop_ms: millis(QUERY_TIMEOUT + Duration::from_secs(5)),
         query: Some(QueryLoad {
             base_url: base.as_str().trim_end_matches('/').to_string(),
             rate_per_1000s: rate,
-            scenario_us: scenario_us(rate, millis(plan.warmup + plan.duration)),
+            queries: planned_iterations(rate, millis(plan.warmup + plan.duration)),
             warmup_queries: planned_iterations(rate, millis(plan.warmup)),
             pre_allocated_vus: load.allocated_vus,
             max_vus: load.max_vus,
@@ -107,7 +112,7 @@ pub fn query(
                 requests: planned_iterations(push_rate, millis(ingested)),
                 head_start_ms: head_start,
             }),
-            log_limit_per_vu: LOG_LIMIT_PER_VU,
+            log_limit_per_vu: log_limit_per_vu(load.max_vus),
         }),
         thresholds: thresholds(&plan.checks, Role::Query),
         ..empty(plan, corpus_dir, start_at)
@@ -120,15 +125,16 @@ pub fn query(
 pub fn read_back(plan: &Plan, corpus_dir: &Path, base: &Url, traces: Vec<u64>) -> Load {
     let mut file = Load {
         duration_ms: millis(READ_BACK_DEADLINE + QUERY_TIMEOUT),
+        scenario_ms: scenario_ms(millis(READ_BACK_DEADLINE + QUERY_TIMEOUT)),
         graceful_stop_ms: millis(QUERY_TIMEOUT),
         readback: Some(ReadbackLoad {
             base_url: base.as_str().trim_end_matches('/').to_string(),
             traces,
-            vus: 4,
+            vus: READ_BACK_VUS,
             pause_ms: 0,
             deadline_ms: millis(READ_BACK_DEADLINE),
             timeout_ms: millis(QUERY_TIMEOUT),
-            log_limit_per_vu: LOG_LIMIT_PER_VU,
+            log_limit_per_vu: log_limit_per_vu(READ_BACK_VUS),
         }),
         ..empty(plan, corpus_dir, None)
     };
@@ -145,6 +151,7 @@ fn empty(plan: &Plan, corpus_dir: &Path, start_at: Option<jiff::Timestamp>) -> L
         run: plan.run,
         start_at_unix_ms: start_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
         duration_ms: 0,
+        scenario_ms: 0,
         graceful_stop_ms: 0,
         ingestion: None,
         query: None,
@@ -174,6 +181,10 @@ fn thresholds(checks: &[PlannedCheck], of: Role) -> BTreeMap<String, Vec<String>
         }
     }
     thresholds
+}
+
+fn log_limit_per_vu(vus: u32) -> u32 {
+    (LOG_LIMIT / vus).max(LOG_LIMIT_PER_VU_MIN)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -432,7 +432,7 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
         .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
-fn problems(recording: &Recording, answer: &Answer) -> Vec<String> {
+fn problems(recording: &Recording, answer: &Answer, is_tempo: bool) -> Vec<String> {
     let mut problems = Vec::new();
     if answer.status != recording.status {
         problems.push(format!(
@@ -453,7 +453,16 @@ fn problems(recording: &Recording, answer: &Answer) -> Vec<String> {
         return problems;
     };
     if let Ok(expected) = serde_json::from_str::<Json>(body) {
-        let (found, expected) = (shape_of(&answer.json()), shape_of(&expected));
+        let (mut found, mut expected) = (answer.json(), expected);
+        if is_tempo {
+            // A Tempo that has enough before all jobs are known leaves this out.
+            for json in [&mut found, &mut expected] {
+                if let Some(metrics) = json["metrics"].as_object_mut() {
+                    metrics.remove("totalJobs");
+                }
+            }
+        }
+        let (found, expected) = (shape_of(&found), shape_of(&expected));
         if found != expected {
             problems.push(format!(
                 "shape\n      {found:?}\n    instead of\n      {expected:?}\n    in {}",
@@ -519,7 +528,7 @@ async fn queries_are_answered_as_by_tempo(#[case] version: &str, #[case] run: u8
         }
         let path = path_of_now(&recording.path, &hex(&full_id), &short_id);
         let answer = target.get(&path, recording.accept.as_deref()).await;
-        for problem in problems(&recording, &answer) {
+        for problem in problems(&recording, &answer, target.is_tempo()) {
             failures.push(format!("{}: GET {path}\n    {problem}", recording.name));
         }
     }
@@ -567,7 +576,10 @@ async fn an_empty_store_answers_as_an_empty_tempo() {
         let recording = recorded(version, "search-empty-store");
         let path = path_of_now(&recording.path, "", "");
         let answer = target.get(&path, None).await;
-        assert_eq!(problems(&recording, &answer), Vec::<String>::new());
+        assert_eq!(
+            problems(&recording, &answer, target.is_tempo()),
+            Vec::<String>::new()
+        );
     }
     target.stop().await;
 }
@@ -591,7 +603,7 @@ async fn pushes_are_answered_as_by_tempo(#[case] version: &str, #[case] run: u8)
         (
             "otlp-http-garbage",
             "application/x-protobuf",
-            b"\x0f".to_vec(),
+            b"garbage".to_vec(),
         ),
         ("otlp-http-wrong-type", "text/plain", push),
     ] {

@@ -180,7 +180,7 @@ async fn respond(api: &Arc<Api>, route: &Route, request: &Parts) -> Response {
             format!(
                 "GET /status/version\ntempo, version {VERSION} (branch: , revision: )\n  \
                  build user:       \n  build date:       \n  go version:       \n  \
-                 platform:         {}/{}\n  tags:             \n\n",
+                 platform:         {}/{}\n  tags:             \n",
                 std::env::consts::OS,
                 std::env::consts::ARCH
             ),

@@ -697,3 +697,147 @@ fn count_size(value: u64) -> usize {
         1 + varint_size(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (number, bytes) in fields {
+            put_delimited(&mut out, *number, bytes);
+        }
+        out
+    }
+
+    fn request(span: &[u8], scope: Option<&[u8]>) -> Vec<u8> {
+        let mut scope_spans = Vec::new();
+        if let Some(scope) = scope {
+            put_delimited(&mut scope_spans, 1, scope);
+        }
+        put_delimited(&mut scope_spans, 2, span);
+        let resource = message(&[(1, b"\x0a\x01k\x12\x03\x0a\x01v")]);
+        message(&[(1, &message(&[(1, &resource), (2, &scope_spans)]))])
+    }
+
+    const IDS: &[(u8, &[u8])] = &[(1, b"0123456789abcdef"), (2, b"12345678"), (5, b"name")];
+
+    fn span(more: &[(u8, &[u8])]) -> Vec<u8> {
+        message(&[IDS, more].concat())
+    }
+
+    /// Parent, scope and status are in Tempo's encoding even when empty.
+    #[rstest]
+    #[case::all_there(span(&[(4, b""), (15, b"")]), Some(&b""[..]), 0)]
+    #[case::no_status(span(&[(4, b"")]), Some(&b""[..]), 2)]
+    #[case::no_parent(span(&[(15, b"")]), Some(&b""[..]), 2)]
+    #[case::no_scope(span(&[(4, b""), (15, b"")]), None, 2)]
+    #[case::none_of_them(span(&[]), None, 6)]
+    #[case::full_ones(span(&[(4, b"87654321"), (15, b"\x12\x01x\x18\x02")]), Some(&b"\x0a\x01n"[..]), 0)]
+    #[case::parent_of_zeros(span(&[(4, &[0; 8]), (15, b"")]), Some(&b""[..]), -8)]
+    #[case::unknown_field([span(&[(4, b""), (15, b"")]), vec![0xb8, 0x06, 1]].concat(), Some(&b""[..]), -3)]
+    fn bytes_are_counted_as_tempo_encodes_them(
+        #[case] span: Vec<u8>,
+        #[case] scope: Option<&[u8]>,
+        #[case] difference: i64,
+    ) {
+        let request = request(&span, scope);
+        let batch = Batch::read(&request).unwrap();
+        assert_eq!(batch.bytes as i64 - request.len() as i64, difference);
+        assert_eq!(batch.span_count(), 1);
+    }
+
+    #[rstest]
+    #[case("2.10.8")]
+    #[case("3.0.3")]
+    fn a_trace_that_tempo_encoded_is_counted_to_the_byte(#[case] version: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/tempo-recordings")
+            .join(version)
+            .join("trace-v2-protobuf.json");
+        let recording: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let body = STANDARD
+            .decode(recording["body_base64"].as_str().unwrap())
+            .unwrap();
+        let trace = Fields::new(&body).next().unwrap().unwrap().bytes().unwrap();
+        let batch = Batch::read(trace).unwrap();
+        let roots = batch
+            .spans
+            .iter()
+            .filter(|span| span.root_name.is_some())
+            .count();
+        assert_eq!(roots, 1);
+        // What Tempo gives back lacks the empty parent that it counts.
+        assert_eq!(batch.bytes, trace.len() + 2 * roots);
+    }
+
+    #[rstest]
+    #[case::no_trace_id(message(&IDS[1..]), "trace ids must be 128 bit, received 0 bits")]
+    #[case::zero_trace_id(message(&[(1, &[0; 16][..]), (2, b"12345678")]), "trace ids must be 128 bit, received 0 bits")]
+    #[case::no_span_id(message(&IDS[..1]), "span ids must be 64 bit and not all zero, received 0 bits")]
+    #[case::zero_span_id(message(&[(1, b"0123456789abcdef"), (2, &[0; 8][..])]), "span ids must be 64 bit and not all zero, received 0 bits")]
+    fn an_absent_id_is_refused(#[case] span: Vec<u8>, #[case] text: &str) {
+        let request = request(&span, None);
+        let refused = Batch::read(&request).unwrap().into_fragments().unwrap_err();
+        assert_eq!(refused.to_string(), text);
+    }
+
+    #[test]
+    fn an_id_of_another_length_is_refused() {
+        let request = request(&message(&[(1, b"short")]), None);
+        let error = Batch::read(&request).unwrap_err();
+        assert_eq!(error.to_string(), "invalid length for TraceID");
+    }
+
+    #[test]
+    fn traces_of_one_resource_are_taken_apart() {
+        let other: &[(u8, &[u8])] = &[(1, b"another trace id"), (2, b"87654321")];
+        let scope_spans = message(&[
+            (1, b"\x0a\x03lib"),
+            (2, &span(&[])),
+            (2, &message(other)),
+            (2, &span(&[(4, b"87654321")])),
+        ]);
+        let request = message(&[(1, &message(&[(2, &scope_spans), (3, b"url")]))]);
+        let fragments = Batch::read(&request).unwrap().into_fragments().unwrap();
+        let spans: Vec<_> = fragments
+            .iter()
+            .map(|(id, fragment)| (&id[..], fragment.spans))
+            .collect();
+        assert_eq!(
+            spans,
+            [(&b"0123456789abcdef"[..], 2), (b"another trace id", 1)]
+        );
+        let expected = message(&[(
+            1,
+            &message(&[
+                (2, &message(&[(1, b"\x0a\x03lib"), (2, &message(other))])),
+                (3, b"url"),
+            ]),
+        )]);
+        assert_eq!(*fragments[1].1.bytes, expected[..]);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let request = request(&span(&[(4, b""), (15, b"\x18\x02")]), Some(b"\x0a\x01n"));
+        for cut in 0..request.len() {
+            drop(Batch::read(&request[..cut]));
+            for bit in 0..8 {
+                let mut flipped = request.clone();
+                flipped[cut] ^= 1 << bit;
+                if let Ok(batch) = Batch::read(&flipped) {
+                    drop(batch.into_fragments());
+                }
+            }
+        }
+    }
+}

@@ -99,6 +99,14 @@ impl StoredTrace {
                 .sum::<usize>()
     }
 
+    /// Bytes of the filters that a search looks at first.
+    pub fn facts_size(&self) -> usize {
+        self.fragments
+            .iter()
+            .map(|fragment| fragment.facts.size())
+            .sum()
+    }
+
     /// Bytes of spans.
     pub fn encoded_size(&self) -> usize {
         self.fragments

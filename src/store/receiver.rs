@@ -179,4 +179,77 @@ mod tests {
                 .contains("batch size (60001 bytes)")
         );
     }
+
+    /// One trace of 32 spans and about 15 kB, as the corpus has them.
+    fn push_of_15_kb(number: u64) -> Vec<u8> {
+        use crate::store::wire::put_delimited;
+
+        let mut id = [7; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let mut request = Vec::new();
+        for service in 0..4u64 {
+            let attribute = |key: &str, value: &str| {
+                let mut any = Vec::new();
+                put_delimited(&mut any, 1, value.as_bytes());
+                let mut pair = Vec::new();
+                put_delimited(&mut pair, 1, key.as_bytes());
+                put_delimited(&mut pair, 2, &any);
+                pair
+            };
+            let mut scope_spans = vec![0x0a, 0x00];
+            for place in 0..8u64 {
+                let mut span = Vec::new();
+                put_delimited(&mut span, 1, &id);
+                put_delimited(&mut span, 2, &(service * 8 + place + 1).to_be_bytes());
+                put_delimited(&mut span, 4, &(service * 8 + place).to_be_bytes());
+                put_delimited(&mut span, 5, b"GET /api/orders/{id}");
+                span.extend([0x30, 2]);
+                for (tag, time) in [(0x39, 1_000_000_000u64), (0x41, 1_030_000_000)] {
+                    span.push(tag);
+                    span.extend(time.to_le_bytes());
+                }
+                for key in 0..8 {
+                    let value = format!("some-value-of-{key}-{number:08}");
+                    let pair = attribute(&format!("http.request.header.{key}"), &value);
+                    put_delimited(&mut span, 9, &pair);
+                }
+                span.extend([0x7a, 0x00]);
+                put_delimited(&mut scope_spans, 2, &span);
+            }
+            let mut resource = Vec::new();
+            let service = attribute("service.name", &format!("svc-{service}"));
+            put_delimited(&mut resource, 1, &service);
+            let mut resource_spans = Vec::new();
+            put_delimited(&mut resource_spans, 1, &resource);
+            put_delimited(&mut resource_spans, 2, &scope_spans);
+            put_delimited(&mut request, 1, &resource_spans);
+        }
+        request
+    }
+
+    #[test]
+    #[ignore = "a measurement: run it alone, with --nocapture"]
+    fn how_fast_a_core_stores_pushes() {
+        let receiver = Receiver::new(
+            Arc::new(Table::new(256 << 20)),
+            Arc::new(Metrics::new().unwrap()),
+            None,
+            Faults::new(Vec::new()),
+        );
+        let (mut bytes, mut elapsed) = (0, Duration::ZERO);
+        for round in 0..30 {
+            // New traces each time, so that old ones have to leave.
+            let pushes: Vec<Vec<u8>> = (0..2_000)
+                .map(|number| push_of_15_kb(round * 2_000 + number))
+                .collect();
+            let started = Instant::now();
+            for push in &pushes {
+                bytes += push.len();
+                receiver.push(push, Transport::Http).unwrap();
+            }
+            elapsed += started.elapsed();
+        }
+        let seconds = elapsed.as_secs_f64();
+        println!("{:.0} MB/s", bytes as f64 / 1_048_576.0 / seconds);
+    }
 }

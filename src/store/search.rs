@@ -7,9 +7,7 @@ use serde_json::{Value as Json, json};
 use super::fragment::StoredTrace;
 use super::hex;
 use super::table::Table;
-use super::traceql::ast::{
-    Attribute, Comparison, Condition, Intrinsic, Operand, Query, SpansetExpr, Stage,
-};
+use super::traceql::ast::{Attribute, Condition, Intrinsic, Operand, Query, SpansetExpr, Stage};
 use super::traceql::evaluate::{Spanset, Subject};
 use super::traceql::prefilter;
 use super::traceql::value::{Value, compare, go_duration};
@@ -79,10 +77,11 @@ impl Search {
                     continue;
                 }
                 inspected_traces += 1;
-                if let Wanted::TraceQl(query) = &self.wanted
-                    && !prefilter::may_match(query, &trace)
-                {
-                    continue;
+                if let Wanted::TraceQl(query) = &self.wanted {
+                    inspected_bytes += trace.facts_size();
+                    if !prefilter::may_match(query, &trace) {
+                        continue;
+                    }
                 }
                 inspected_bytes += trace.encoded_size();
                 let view = TraceView::read(&trace)?;
@@ -213,30 +212,27 @@ fn span_json<'a>(
     let mut json = json!({ "spanID": hex::encode(span.span_id) });
     let mut shown = Vec::new();
     for attribute in attributes {
-        let intrinsic = match attribute {
-            Attribute::Intrinsic(intrinsic) => Some(*intrinsic),
-            Attribute::Named { .. } => None,
-        };
-        if intrinsic == Some(Intrinsic::Name) && !span.name.is_empty() {
-            json["name"] = json!(text(span.name));
-        }
-        if intrinsic.is_some_and(|intrinsic| !intrinsic.is_shown()) {
-            continue;
-        }
-        match subject.value(attribute, span)? {
-            Value::Nil if !asks_for_nil(query, attribute) => {}
+        let value = match subject.value(attribute, span)? {
             Value::List(items) => {
                 let wanted = items
                     .iter()
                     .find(|item| is_asked_for(query, attribute, item));
-                let pair = wanted.map_or_else(
-                    || pair(attribute.key(), &Value::List(items.clone())),
-                    |item| pair(attribute.key(), item),
-                );
-                shown.push(pair);
+                wanted.cloned().unwrap_or(Value::List(items))
             }
-            // `span.x` and `.x` are one attribute of the span.
-            value => {
+            value => value,
+        };
+        if !is_asked_for(query, attribute, &value) {
+            continue;
+        }
+        match attribute {
+            Attribute::Intrinsic(Intrinsic::Name) => {
+                if !span.name.is_empty() {
+                    json["name"] = json!(text(span.name));
+                }
+            }
+            Attribute::Intrinsic(intrinsic) if !intrinsic.is_shown() => {}
+            _ => {
+                // `span.x` and `.x` are one attribute of the span.
                 let pair = pair(attribute.key(), &value);
                 if !shown.contains(&pair) {
                     shown.push(pair);
@@ -298,41 +294,41 @@ fn filters(query: &Query) -> Vec<&Condition> {
     all
 }
 
-fn any_comparison(
-    condition: &Condition,
-    asked: &impl Fn(&Operand, &Comparison, &Operand) -> bool,
-) -> bool {
+/// Whether the query names the attribute in a way that this value fulfils: a
+/// condition that holds, or a stage that wants it whatever it is.
+fn is_asked_for(query: &Query, attribute: &Attribute, value: &Value<'_>) -> bool {
+    let by_stage = *value != Value::Nil
+        && query.stages.iter().any(|stage| match stage {
+            Stage::Select(all) => all.contains(attribute),
+            Stage::By(one) | Stage::Aggregate { of: Some(one), .. } => one == attribute,
+            _ => false,
+        });
+    by_stage
+        || filters(query)
+            .into_iter()
+            .any(|condition| is_fulfilled(condition, attribute, value))
+}
+
+fn is_fulfilled(condition: &Condition, attribute: &Attribute, value: &Value<'_>) -> bool {
     match condition {
+        Condition::Always => false,
         Condition::And(left, right) | Condition::Or(left, right) => {
-            any_comparison(left, asked) || any_comparison(right, asked)
+            is_fulfilled(left, attribute, value) || is_fulfilled(right, attribute, value)
         }
-        Condition::Compare { left, op, right } => asked(left, op, right),
-        Condition::Always | Condition::Holds(_) => false,
+        Condition::Holds(operand) => names(operand, attribute) && *value == Value::Bool(true),
+        Condition::Compare { left, op, right } => match (left, right) {
+            (_, Operand::Value(other)) if names(left, attribute) => compare(value, op, other),
+            (Operand::Value(other), _) if names(right, attribute) => compare(other, op, value),
+            (Operand::Attribute(_), Operand::Attribute(_)) => {
+                (names(left, attribute) || names(right, attribute)) && *value != Value::Nil
+            }
+            _ => false,
+        },
     }
 }
 
 fn names(operand: &Operand, attribute: &Attribute) -> bool {
     matches!(operand, Operand::Attribute(named) if named == attribute)
-}
-
-fn asks_for_nil(query: &Query, attribute: &Attribute) -> bool {
-    filters(query).into_iter().any(|condition| {
-        any_comparison(condition, &|left, op, right| {
-            matches!(op, Comparison::Equal)
-                && (names(left, attribute) && matches!(right, Operand::Value(Value::Nil))
-                    || names(right, attribute) && matches!(left, Operand::Value(Value::Nil)))
-        })
-    })
-}
-
-/// Whether the query compares the attribute with this item of its list.
-fn is_asked_for(query: &Query, attribute: &Attribute, item: &Value<'_>) -> bool {
-    filters(query).into_iter().any(|condition| {
-        any_comparison(condition, &|left, op, right| match right {
-            Operand::Value(value) if names(left, attribute) => compare(item, op, value),
-            _ => false,
-        })
-    })
 }
 
 impl TagQuery {

@@ -38,14 +38,10 @@ pub enum CorpusError {
         #[source]
         source: std::io::Error,
     },
-    #[error("cannot read {}", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("{}: {reason}", path.display())]
-    Profile { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Discover(#[from] crate::profile::DiscoverError),
+    #[error("{0}")]
+    Profile(crate::profile::ProfileErrors),
     #[error("no profiles in {}", dir.display())]
     NoProfiles { dir: PathBuf },
 }

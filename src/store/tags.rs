@@ -88,10 +88,10 @@ pub fn names(
         if !window.overlaps(&trace) {
             continue;
         }
-        let new = trace
-            .fragments
-            .iter()
-            .fold(false, |new, fragment| seen.insert(fragment.keys) || new);
+        let mut new = false;
+        for fragment in &trace.fragments {
+            new |= seen.insert(fragment.keys);
+        }
         if query.map_or(!new, |query| !prefilter::may_match(query, &trace)) {
             continue;
         }

@@ -134,7 +134,7 @@ impl Running {
         self.stages.timed("set-up", environment.set_up()).await?;
         self.report.components = environment.components();
         let capabilities = environment.capabilities();
-        plan::checks::settle(&mut self.plan.checks, &capabilities);
+        self.plan.settle(&capabilities);
         if let Some(stand_in) = &capabilities.stand_in {
             self.report.built_in_trace_store = true;
             self.report.notes.push(format!("the backend is {stand_in}"));

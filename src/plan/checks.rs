@@ -1,7 +1,8 @@
 //! The checks that a run will be judged by, all known before the load: k6
 //! thresholds, Prometheus SLOs, and what every load test must show of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use crate::environment::Capabilities;
 use crate::k6::load::operation_tag;
 use crate::profile::{CollectorMode, Operation, Profile, Slo};
 use crate::settings::TestType;
+use crate::units::Pretty;
 use crate::verdict::{Bound, Source};
 
 /// Largest miss of the load's target: 2 %, or two requests where that is more.
@@ -476,9 +478,32 @@ fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
     checks
 }
 
-/// Takes from the plan what this environment cannot measure. Done before the
-/// load; afterwards no check can become not applicable any more.
-pub fn settle(checks: &mut [PlannedCheck], capabilities: &Capabilities) {
+/// Thresholds on operations that a short query run never comes to.
+pub(super) fn leave_out_idle_operations(
+    checks: &mut [PlannedCheck],
+    asked: &BTreeSet<&str>,
+    duration: Duration,
+) {
+    for check in checks {
+        if let Measure::Threshold {
+            role: Role::Query,
+            metric,
+            ..
+        } = &check.measure
+            && let Some(operation) = operation_of(metric)
+            && !asked.contains(operation)
+            && check.not_applicable.is_none()
+        {
+            check.not_applicable = Some(format!(
+                "no {operation} query comes up in {}",
+                Pretty(duration)
+            ));
+        }
+    }
+}
+
+/// What this environment cannot measure does not apply.
+pub(super) fn settle(checks: &mut [PlannedCheck], capabilities: &Capabilities) {
     for check in checks {
         let missing = match &check.measure {
             Measure::PromQl { .. }

@@ -16,9 +16,10 @@ use axum::routing::any;
 use jiff::Timestamp;
 use tempo_perf::metrics::exposition::{CounterSnapshot, CounterWentBackwards, delta, scrape};
 use tempo_perf::metrics::{
-    Catalogue, NoNumber, PrometheusClient, PrometheusError, Target, Variables, availability_table,
-    collect, write_csv,
+    Catalogue, NoNumber, PrometheusClient, PrometheusError, Variables, availability_table, collect,
+    write_csv,
 };
+use tempo_perf::settings::Target;
 use url::Url;
 
 const EMPTY: &str = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;

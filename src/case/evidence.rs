@@ -7,7 +7,8 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::corpus::Corpus;
-use crate::environment::{Environment, K6Finished, chain};
+use crate::environment::{Environment, K6Finished};
+use crate::error_chain::chain;
 use crate::k6::exit::Exit;
 use crate::k6::log::{self, K6Log};
 use crate::k6::summary::Summary;
@@ -15,7 +16,7 @@ use crate::metrics::exposition::{CounterSnapshot, delta};
 use crate::metrics::{self, Catalogue, Variables};
 use crate::plan::Plan;
 use crate::plan::checks::{Measure, Role};
-use crate::profile::variables;
+use crate::promql_variables::substitute;
 use crate::report::{K6Run as Log, OutputDir, ReportError, Window};
 use crate::settings::TestType;
 use crate::verdict::judge::{
@@ -265,7 +266,7 @@ pub(super) async fn collect_metrics(
         let Measure::PromQl { expression, .. } = &check.measure else {
             continue;
         };
-        let value = match variables::substitute(expression, &plan.variables(&selector)) {
+        let value = match substitute(expression, &plan.variables(&selector)) {
             Ok(sent) => {
                 let value = prometheus.single_value(&sent, window.end).await;
                 (sent, value.map_err(|err| chain(&err)))

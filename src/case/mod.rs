@@ -14,6 +14,7 @@ use crate::corpus::Corpus;
 use crate::environment::endpoint::EndpointEnvironment;
 use crate::environment::local::{LocalEnvironment, LocalOptions};
 use crate::environment::{Environment, EnvironmentError};
+use crate::error_chain::chain;
 use crate::plan::{self, Plan};
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::Profile;
@@ -22,8 +23,6 @@ use crate::settings::{Settings, Target};
 use crate::tools::{Progress, Tool, Toolbox};
 use evidence::Evidence;
 use stages::Stages;
-
-pub use crate::environment::chain;
 
 /// What one trial needs to know.
 pub struct Case<'a> {

@@ -135,18 +135,3 @@ fn new_work_dir(profile: &str) -> PathBuf {
     let now = Timestamp::now().as_millisecond();
     std::env::temp_dir().join(format!("tempo-perf-{profile}-{}-{now}", std::process::id()))
 }
-
-/// An error with its causes on one line, each once.
-pub fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::error_chain::chain;
 use crate::process::{Interrupt, Supervisor};
 use crate::settings::ToolPaths;
 
-use super::resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox, cache_dir, chain};
+use super::resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox, cache_dir};
 use super::{PassedOver, Progress, Tool};
 
 /// Builds the pinned tools that are missing, and shows where each one is

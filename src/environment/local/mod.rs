@@ -17,7 +17,8 @@ pub use configs::{Ports, SCRAPE_INTERVAL_SECONDS, ScrapeJob, TempoLine};
 pub use parts::{Backend, Part};
 
 use super::k6_process::K6Process;
-use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run, chain};
+use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run};
+use crate::error_chain::chain;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::metrics::{PrometheusClient, exposition, http_client};
 use crate::plan::Plan;

@@ -5,6 +5,7 @@ pub mod case;
 pub mod corpus;
 pub mod environment;
 pub mod error_chain;
+pub mod framework;
 pub mod front_door;
 pub mod k6;
 pub mod metrics;

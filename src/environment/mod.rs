@@ -6,6 +6,7 @@ pub mod endpoint;
 mod k6_process;
 pub mod local;
 mod logs;
+mod make;
 mod requests;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::metrics::exposition::CounterSnapshot;
 use crate::process::Signal;
 use crate::report::{Component, OutputDir};
 
+pub use make::{Place, make};
 pub use requests::push_until_accepted;
 
 /// What can go wrong with an environment. The text carries what one would

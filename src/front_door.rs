@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::case::{self, Case, chain};
+use crate::case::{self, Case};
+use crate::error_chain::chain;
 use crate::plan;
 use crate::process::Interrupt;
 use crate::profile::{DiscoverError, Discovered, Profile};

@@ -4,12 +4,15 @@
 pub mod case;
 pub mod corpus;
 pub mod environment;
+pub mod error_chain;
+pub mod framework;
 pub mod front_door;
 pub mod k6;
 pub mod metrics;
 pub mod plan;
 pub mod process;
 pub mod profile;
+pub mod promql_variables;
 pub mod report;
 pub mod settings;
 pub mod store;

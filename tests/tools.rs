@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempo_perf::error_chain::chain;
 use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::settings::ToolPaths;
 use tempo_perf::tools::{Origin, Progress, Tool, ToolError, ToolStatus, Toolbox};
@@ -194,16 +195,6 @@ fn text(output: &Output) -> (String, String) {
         String::from_utf8_lossy(&output.stdout).into_owned(),
         String::from_utf8_lossy(&output.stderr).into_owned(),
     )
-}
-
-fn chain(error: &ToolError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use tempo_perf::case::chain;
+use tempo_perf::error_chain::chain;
 use tempo_perf::{corpus, front_door, process, store, tools};
 
 #[derive(Parser)]

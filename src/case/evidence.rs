@@ -7,17 +7,19 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::corpus::Corpus;
-use crate::environment::{Environment, K6Finished, chain};
+use crate::environment::{Environment, K6Finished};
+use crate::error_chain::chain;
 use crate::k6::exit::Exit;
 use crate::k6::log::{self, K6Log};
 use crate::k6::summary::Summary;
 use crate::metrics::exposition::{CounterSnapshot, delta};
-use crate::metrics::{self, Catalogue, Variables};
-use crate::plan::Plan;
+use crate::metrics::{self, Catalogue, Collected, PrometheusClient, Variables};
 use crate::plan::checks::{Measure, Role};
-use crate::profile::variables;
+use crate::plan::{self, Plan};
+use crate::profile::Profile;
+use crate::promql_variables::substitute;
 use crate::report::{K6Run as Log, OutputDir, ReportError, Window};
-use crate::settings::TestType;
+use crate::settings::{Target, TestType};
 use crate::verdict::judge::{
     Observations, Pushed, ReadBackFound, RunObserved, TempoCounted, cores, judge,
 };
@@ -213,6 +215,13 @@ impl Evidence {
         serde_json::Value::Object(runs)
     }
 
+    pub fn summaries(&self) -> BTreeMap<Role, Result<Summary, String>> {
+        self.runs
+            .iter()
+            .map(|(role, run)| (*role, run.summary.clone()))
+            .collect()
+    }
+
     /// The typed summaries as files, `…-metrics.json`.
     pub fn write_summaries(&self, output: &OutputDir) -> Result<(), ReportError> {
         for (role, run) in &self.runs {
@@ -265,7 +274,7 @@ pub(super) async fn collect_metrics(
         let Measure::PromQl { expression, .. } = &check.measure else {
             continue;
         };
-        let value = match variables::substitute(expression, &plan.variables(&selector)) {
+        let value = match substitute(expression, &plan.variables(&selector)) {
             Ok(sent) => {
                 let value = prometheus.single_value(&sent, window.end).await;
                 (sent, value.map_err(|err| chain(&err)))
@@ -274,18 +283,13 @@ pub(super) async fn collect_metrics(
         };
         evidence.promql.insert(check.name.clone(), value);
     }
-    let catalogue = match Catalogue::built_in() {
-        Ok(catalogue) => catalogue,
-        Err(err) => unreachable!("a test reads the built-in catalogue: {err}"),
-    };
-    let collected = metrics::collect(
+    let collected = catalogue_answers(
+        environment,
         &prometheus,
-        &catalogue,
         plan.target,
-        &catalogue_variables(plan, &selector),
-        (window.start, window.end),
-        metrics::step_for(plan.duration, plan.scrape_interval),
+        &plan.profile,
         plan.max_concurrent_queries,
+        window,
     )
     .await;
     output.write_metrics_csv(&collected)?;
@@ -298,16 +302,45 @@ pub(super) async fn collect_metrics(
     Ok(())
 }
 
-fn catalogue_variables(plan: &Plan, selector: &str) -> Variables {
+/// Asks the catalogue over a window.
+pub(crate) async fn catalogue_answers(
+    environment: &dyn Environment,
+    prometheus: &PrometheusClient,
+    target: Target,
+    profile: &Profile,
+    max_concurrent_queries: usize,
+    window: Window,
+) -> Collected {
+    let catalogue = match Catalogue::built_in() {
+        Ok(catalogue) => catalogue,
+        Err(err) => unreachable!("a test reads the built-in catalogue: {err}"),
+    };
+    let scrape_interval = plan::scrape_interval(target);
+    let length = window.end.duration_since(window.start).unsigned_abs();
+    metrics::collect(
+        prometheus,
+        &catalogue,
+        target,
+        &catalogue_variables(environment, target, profile),
+        (window.start, window.end),
+        metrics::step_for(length, scrape_interval),
+        max_concurrent_queries,
+    )
+    .await
+}
+
+fn catalogue_variables(
+    environment: &dyn Environment,
+    target: Target,
+    profile: &Profile,
+) -> Variables {
+    let selector = environment.capabilities().tempo_metrics.unwrap_or_default();
     // A range of four scrapes has at least three samples.
-    let range_seconds = (plan.scrape_interval * 4).as_secs();
-    let replication = plan.profile.tempo.replication_factor.unwrap_or(1);
-    let alone = plan
-        .not_applied
-        .iter()
-        .any(|field| field.field == "tempo.replicationFactor");
+    let range_seconds = (plan::scrape_interval(target) * 4).as_secs();
+    let replication = profile.tempo.replication_factor.unwrap_or(1);
+    let alone = target == Target::Local;
     [
-        ("sel", selector.to_string()),
+        ("sel", selector),
         ("ksel", String::new()),
         ("csel", "job=\"otel-collector\"".to_string()),
         ("k6sel", String::new()),

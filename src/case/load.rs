@@ -10,6 +10,7 @@ use super::stages::progress;
 use super::{Running, Stopped};
 use crate::corpus::Corpus;
 use crate::environment::{Environment, EnvironmentError, K6Run};
+use crate::error_chain::chain;
 use crate::k6::load::Load;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::plan::checks::Role;
@@ -42,7 +43,7 @@ pub(super) async fn put_on(
     let corpus_dir = environment.work_dir().join("corpus");
     corpus
         .write_to(&corpus_dir)
-        .map_err(|err| Stopped::Failed(super::chain(&err)))?;
+        .map_err(|err| Stopped::Failed(chain(&err)))?;
     if running.plan.ingests() {
         let proving = prove_the_way(&running.plan, corpus, environment);
         running.stages.timed("first trace", proving).await?;
@@ -94,7 +95,7 @@ pub(super) async fn put_on(
     running.stages.note("drain", began, began.elapsed());
     evidence.counters = before
         .and_then(|before| Ok((before, after?)))
-        .map_err(|err| super::chain(&err));
+        .map_err(|err| chain(&err));
     Ok(())
 }
 

@@ -1,29 +1,28 @@
 //! A case from its plan to its verdict. The environment is taken down whatever
 //! happens, and the evidence is on disk before anything is judged.
 
-mod evidence;
+pub(crate) mod evidence;
 mod load;
 mod read_back;
 mod stages;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
 
 use crate::corpus::Corpus;
-use crate::environment::endpoint::EndpointEnvironment;
-use crate::environment::local::{LocalEnvironment, LocalOptions};
-use crate::environment::{Environment, EnvironmentError};
+use crate::environment::{self, Environment, EnvironmentError, Place};
+use crate::error_chain::chain;
+use crate::k6::summary::Summary;
+use crate::plan::checks::Role;
 use crate::plan::{self, Plan};
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::Profile;
 use crate::report::{self, Machine, OutputDir, Report, SCHEMA_VERSION, State, Style};
 use crate::settings::{Settings, Target};
-use crate::tools::{Progress, Tool, Toolbox};
 use evidence::Evidence;
 use stages::Stages;
-
-pub use crate::environment::chain;
 
 /// What one trial needs to know.
 pub struct Case<'a> {
@@ -53,26 +52,45 @@ pub fn run_blocking(case: &Case<'_>) -> Result<(), String> {
 /// As [`run_blocking`], on the caller's runtime.
 pub async fn run(case: &Case<'_>) -> Result<(), String> {
     crate::process::raise_open_files_limit().map_err(|err| chain(&err))?;
-    let name = &case.profile.name;
-    let plan = plan::plan(
-        case.profile,
-        case.settings,
-        case.target,
-        case.sizes,
-        run_number(),
-    )
-    .map_err(|err| chain(&err))?;
-    let output = OutputDir::open(&case.settings.output, name).map_err(|err| chain(&err))?;
-    eprintln!("\n{name}\n{}", plan::render::head(&plan));
-    let mut running = Running {
-        report: first_report(case, &plan),
-        stages: Stages::start(),
-        plan,
-        output,
-    };
-    running.save().map_err(|err| chain(&err))?;
+    let mut running = Running::begin(case)?;
     let outcome = running.set_up_and_run(case).await;
-    running.finish(case, outcome)
+    match running.finish(case, outcome) {
+        (verdict, Ok(())) => verdict,
+        (Ok(()), Err(err)) => Err(chain(&err)),
+        (Err(why), Err(err)) => Err(format!("{why}\nand {}", chain(&err))),
+    }
+}
+
+/// A run that came to its verdict, whatever that is.
+pub(crate) struct Judged {
+    pub report: Report,
+    /// k6's numbers of each run; or why there are none.
+    pub summaries: BTreeMap<Role, Result<Summary, String>>,
+}
+
+/// As [`run`], in an environment that is up and stays up: the steps in between,
+/// for [`crate::framework`]. The error says why there is no verdict.
+pub(crate) async fn run_in(
+    case: &Case<'_>,
+    environment: &dyn Environment,
+) -> Result<Judged, String> {
+    let mut running = Running::begin(case)?;
+    let mut outcome = running.measure(case, environment).await;
+    if case.settings.collect_logs || outcome.is_err() {
+        let logs = environment.collect_logs(&running.output).await;
+        outcome = outcome.and(logs.map(|_| ()).map_err(Stopped::from));
+    }
+    let judged = outcome.is_ok();
+    let (verdict, written) = running.finish(case, outcome);
+    // A verdict on what was judged is in the report, check by check.
+    if !judged {
+        verdict?;
+    }
+    written.map_err(|err| chain(&err))?;
+    Ok(Judged {
+        report: running.report,
+        summaries: running.summaries,
+    })
 }
 
 /// A case that is under way.
@@ -81,6 +99,7 @@ struct Running {
     output: OutputDir,
     report: Report,
     stages: Stages,
+    summaries: BTreeMap<Role, Result<Summary, String>>,
 }
 
 /// Why a case has no verdict.
@@ -100,9 +119,43 @@ impl From<EnvironmentError> for Stopped {
 }
 
 impl Running {
+    /// Plans the case and opens its output.
+    fn begin(case: &Case<'_>) -> Result<Self, String> {
+        let name = &case.profile.name;
+        let plan = plan::plan(
+            case.profile,
+            case.settings,
+            case.target,
+            case.sizes,
+            run_number(),
+        )
+        .map_err(|err| chain(&err))?;
+        let output = OutputDir::open(&case.settings.output, name).map_err(|err| chain(&err))?;
+        eprintln!("\n{name}\n{}", plan::render::head(&plan));
+        let mut running = Self {
+            report: first_report(case, &plan),
+            stages: Stages::start(),
+            plan,
+            output,
+            summaries: BTreeMap::new(),
+        };
+        running.save().map_err(|err| chain(&err))?;
+        Ok(running)
+    }
+
     async fn set_up_and_run(&mut self, case: &Case<'_>) -> Result<(), Stopped> {
         let supervisor = Supervisor::new(case.tempo_perf, case.settings.skip_cleanup);
-        let making = make_environment(case, &self.plan, &supervisor);
+        let making = async {
+            environment::make(&Place {
+                target: case.target,
+                settings: case.settings,
+                profile: &self.plan.profile,
+                tempo_perf: case.tempo_perf,
+                supervisor: &supervisor,
+                interrupt: &case.interrupt,
+            })
+            .await
+        };
         let environment = self.stages.timed("tools", making).await?;
         let environment = environment.as_ref();
         let outcome = self.run_in(case, environment).await;
@@ -132,6 +185,15 @@ impl Running {
     ) -> Result<(), Stopped> {
         environment.check_prerequisites().await?;
         self.stages.timed("set-up", environment.set_up()).await?;
+        self.measure(case, environment).await
+    }
+
+    /// Everything between set-up and teardown.
+    async fn measure(
+        &mut self,
+        case: &Case<'_>,
+        environment: &dyn Environment,
+    ) -> Result<(), Stopped> {
         self.report.components = environment.components();
         let capabilities = environment.capabilities();
         self.plan.settle(&capabilities);
@@ -165,6 +227,7 @@ impl Running {
         );
         let collected = self.stages.timed("metrics", collecting).await;
         evidence.dead_components = environment.dead_components();
+        self.summaries = evidence.summaries();
         if let Some(signal) = case.interrupt.signal() {
             return Err(Stopped::Interrupted(signal.to_string()));
         }
@@ -180,8 +243,13 @@ impl Running {
         self.output.write_report(&self.report)
     }
 
-    /// The last word: the report becomes final, then the table is shown.
-    fn finish(mut self, case: &Case<'_>, outcome: Result<(), Stopped>) -> Result<(), String> {
+    /// The last word: the report becomes final, then the table is shown. Gives
+    /// the verdict, and whether all of it could be written.
+    fn finish(
+        &mut self,
+        case: &Case<'_>,
+        outcome: Result<(), Stopped>,
+    ) -> (Result<(), String>, Result<(), report::ReportError>) {
         self.report.finished = Some(Timestamp::now());
         let failed = |checks: &[crate::verdict::Check]| checks.iter().any(|check| check.failed());
         let verdict = match outcome {
@@ -208,11 +276,7 @@ impl Running {
             );
         }
         eprintln!("  results in {}", self.output.path().display());
-        match (verdict, written) {
-            (verdict, Ok(())) => verdict,
-            (Ok(()), Err(err)) => Err(chain(&err)),
-            (Err(why), Err(err)) => Err(format!("{why}\nand {}", chain(&err))),
-        }
+        (verdict, written)
     }
 
     fn write_last(&mut self, case: &Case<'_>) -> Result<(), report::ReportError> {
@@ -226,55 +290,6 @@ impl Running {
             }
         }
         Ok(())
-    }
-}
-
-async fn make_environment(
-    case: &Case<'_>,
-    plan: &Plan,
-    supervisor: &Supervisor,
-) -> Result<Box<dyn Environment>, Stopped> {
-    let toolbox = Toolbox::new(
-        case.settings.tools.clone(),
-        supervisor.clone(),
-        case.interrupt.clone(),
-        Progress::stderr(),
-    );
-    let failed = |err: &dyn std::error::Error| match case.interrupt.signal() {
-        Some(signal) => Stopped::Interrupted(signal.to_string()),
-        None => Stopped::Failed(chain(err)),
-    };
-    match case.target {
-        Target::Kubernetes => Err(Stopped::Failed(
-            "the kubernetes target is not there yet; run with --target local, or set \
-             TEMPO_ENDPOINT and TEMPO_QUERY_ENDPOINT for a Tempo that exists"
-                .into(),
-        )),
-        Target::Endpoint => {
-            let tools = toolbox
-                .resolve_all(&[Tool::K6, Tool::Prometheus])
-                .await
-                .map_err(|err| failed(&err))?;
-            let environment = EndpointEnvironment::new(
-                case.settings,
-                &plan.profile.name,
-                tools,
-                supervisor.clone(),
-                case.interrupt.clone(),
-            )?;
-            Ok(Box::new(environment))
-        }
-        Target::Local => {
-            let tempo = toolbox.find_tempo().await.map_err(|err| failed(&err))?;
-            let tools = toolbox
-                .resolve_all(&Tool::ALL)
-                .await
-                .map_err(|err| failed(&err))?;
-            let options = LocalOptions::new(case.settings, plan, tools, tempo, case.tempo_perf)?;
-            let environment =
-                LocalEnvironment::new(options, supervisor.clone(), case.interrupt.clone())?;
-            Ok(Box::new(environment))
-        }
     }
 }
 

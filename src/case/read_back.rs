@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::evidence::{Evidence, FinishedRun};
 use crate::corpus::Corpus;
 use crate::environment::{Environment, K6Run};
+use crate::error_chain::chain;
 use crate::k6::log::ReadbackKind;
 use crate::plan::checks::Role;
 use crate::plan::{Plan, READ_BACK_TRACES, k6_load};
@@ -62,10 +63,7 @@ async fn try_read_back(
     };
     let log = run.log.clone();
     let started = std::time::Instant::now();
-    let k6 = environment
-        .run_k6(run)
-        .await
-        .map_err(|err| crate::environment::chain(&err))?;
+    let k6 = environment.run_k6(run).await.map_err(|err| chain(&err))?;
     let finished = FinishedRun::read(started, k6, &log);
     let counts = k6_values::read_back(finished.summary.as_ref().map_err(Clone::clone)?)?;
     for finding in finished.log.readback.iter().take(5) {

@@ -11,9 +11,8 @@ use url::Url;
 
 use super::k6_process::K6Process;
 use super::local::{ScrapeJob, prometheus_child};
-use super::{
-    Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run, chain, requests,
-};
+use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run, requests};
+use crate::error_chain::chain;
 use crate::metrics::exposition::{self, CounterSnapshot};
 use crate::metrics::{PrometheusClient, http_client};
 use crate::process::{Child, Interrupt, Supervisor, WorkDir};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{EnvironmentError, K6Finished, K6Run, chain};
+use super::{EnvironmentError, K6Finished, K6Run};
+use crate::error_chain::chain;
 use crate::k6::command::k6_command;
 use crate::k6::load::Load;
 use crate::k6::scripts;

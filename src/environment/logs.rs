@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{EnvironmentError, chain};
+use super::EnvironmentError;
+use crate::error_chain::chain;
 use crate::report::OutputDir;
 
 /// Copies each log that exists; a part that never started has none.

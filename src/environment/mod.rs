@@ -6,6 +6,7 @@ pub mod endpoint;
 mod k6_process;
 pub mod local;
 mod logs;
+mod make;
 mod requests;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::metrics::exposition::CounterSnapshot;
 use crate::process::Signal;
 use crate::report::{Component, OutputDir};
 
+pub use make::{Place, make};
 pub use requests::push_until_accepted;
 
 /// What can go wrong with an environment. The text carries what one would
@@ -134,19 +136,4 @@ pub trait Environment: Send + Sync {
 fn new_work_dir(profile: &str) -> PathBuf {
     let now = Timestamp::now().as_millisecond();
     std::env::temp_dir().join(format!("tempo-perf-{profile}-{}-{now}", std::process::id()))
-}
-
-/// An error with its causes on one line, each once.
-pub fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

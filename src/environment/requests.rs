@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use url::Url;
 
-use super::{EnvironmentError, chain};
+use super::EnvironmentError;
+use crate::error_chain::chain;
 use crate::metrics::{NoNumber, PrometheusClient, http_client};
 
 const PAUSE: Duration = Duration::from_millis(50);

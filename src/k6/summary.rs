@@ -45,7 +45,7 @@ pub struct Summary {
 }
 
 /// Of a trend without samples only the count means anything: 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trend {
     pub count: u64,
     /// Whether the values are times, which are in milliseconds.
@@ -57,9 +57,23 @@ pub struct Trend {
     pub p90: f64,
     pub p95: f64,
     pub p99: f64,
+    /// Percentiles that only a threshold asked for, as k6 names them: `p(99.9)`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub further: BTreeMap<String, f64>,
 }
 
 impl Trend {
+    /// The value at a percentile, if the summary has it.
+    pub fn percentile(&self, rank: f64) -> Option<f64> {
+        match rank {
+            50.0 => Some(self.p50),
+            90.0 => Some(self.p90),
+            95.0 => Some(self.p95),
+            99.0 => Some(self.p99),
+            _ => self.further.get(&format!("p({rank})")).copied(),
+        }
+    }
+
     /// Seconds of a value of a time trend.
     pub fn seconds(milliseconds: f64) -> f64 {
         milliseconds / 1000.0
@@ -147,6 +161,7 @@ impl Summary {
                     p90: values.get("p(90)")?.number()?,
                     p95: values.get("p(95)")?.number()?,
                     p99: values.get("p(99)")?.number()?,
+                    further: further_percentiles(&values)?,
                 };
                 self.trends.insert(name.to_owned(), trend);
             }
@@ -206,27 +221,53 @@ impl Summary {
         find(&self.gauges, "gauge", name)
     }
 
-    /// Samples of a metric of any kind, by which a threshold on it is paired
-    /// with its count; a gauge does not tell.
-    pub fn samples(&self, name: &str) -> Result<u64, SummaryError> {
+    /// Whether there is something that a threshold on the metric can judge; k6
+    /// passes any threshold on a metric without samples.
+    ///
+    /// Trends and rates must have a sample: there is no percentile and no share
+    /// of nothing. A counter need only be there, since the sum of no samples is
+    /// 0: k6 touches `dropped_iterations` only when it drops one, and
+    /// `count==0` is the wish that it never does. A gauge need only be there as
+    /// well: k6 does not tell how often it was set.
+    ///
+    /// # Errors
+    /// The summary does not list the metric.
+    pub fn is_measured(&self, name: &str) -> Result<bool, SummaryError> {
         if let Some(trend) = self.trends.get(name) {
-            return Ok(trend.count);
+            return Ok(trend.count > 0);
         }
         if let Some(rate) = self.rates.get(name) {
-            return Ok(rate.hits + rate.misses);
+            return Ok(rate.share().is_some());
         }
-        self.counter(name).map(|counter| counter.count as u64)
+        if self.counters.contains_key(name) || self.gauges.contains_key(name) {
+            return Ok(true);
+        }
+        Err(SummaryError::Absent {
+            kind: "metric",
+            name: name.to_owned(),
+        })
     }
 }
 
-fn find<T: Copy>(
+/// The percentiles of a trend beyond those that every summary has.
+fn further_percentiles(values: &Node<'_>) -> Result<BTreeMap<String, f64>, SummaryError> {
+    const ALWAYS: [&str; 4] = ["p(50)", "p(90)", "p(95)", "p(99)"];
+    values
+        .entries()?
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("p(") && !ALWAYS.contains(name))
+        .map(|(name, value)| Ok((name.to_owned(), value.number()?)))
+        .collect()
+}
+
+fn find<T: Clone>(
     metrics: &BTreeMap<String, T>,
     kind: &'static str,
     name: &str,
 ) -> Result<T, SummaryError> {
     metrics
         .get(name)
-        .copied()
+        .cloned()
         .ok_or_else(|| SummaryError::Absent {
             kind,
             name: name.to_owned(),

@@ -49,15 +49,6 @@ pub enum CatalogueError {
     Yaml(#[from] serde_yaml::Error),
 }
 
-/// An expression names a variable that nobody gave.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnknownVariable {
-    #[error("unknown variable ${{{name}}}; known are {known}")]
-    Unknown { name: String, known: String },
-    #[error("\"${{\" without \"}}\" at {0:?}")]
-    Unclosed(String),
-}
-
 impl Catalogue {
     /// The catalogue that is compiled into the program.
     pub fn built_in() -> Result<Self, CatalogueError> {
@@ -69,43 +60,12 @@ impl Catalogue {
     }
 }
 
-/// Replaces every `${name}`. An empty value takes a comma behind it along, so
-/// that `{${sel},op="x"}` stays PromQL when nothing has to be selected.
-pub fn substitute(expr: &str, variables: &Variables) -> Result<String, UnknownVariable> {
-    let mut out = String::with_capacity(expr.len() + 64);
-    let mut rest = expr;
-    while let Some(start) = rest.find("${") {
-        out.push_str(&rest[..start]);
-        let after = &rest[start + 2..];
-        let end = after
-            .find('}')
-            .ok_or_else(|| UnknownVariable::Unclosed(rest[start..].to_owned()))?;
-        let name = &after[..end];
-        let value = variables
-            .get(name)
-            .ok_or_else(|| UnknownVariable::Unknown {
-                name: name.to_owned(),
-                known: variables
-                    .keys()
-                    .map(|name| format!("${{{name}}}"))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            })?;
-        out.push_str(value);
-        rest = &after[end + 1..];
-        if value.is_empty() {
-            rest = rest.strip_prefix(',').unwrap_or(rest);
-        }
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::promql_variables::substitute;
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
         pairs
@@ -206,29 +166,5 @@ mod tests {
                 assert!(!raw || gauge, "{}: raw counter in {expr}", query.id);
             }
         }
-    }
-
-    #[test]
-    fn an_empty_selector_leaves_no_comma() {
-        let text = substitute(
-            r#"m{${sel},op="x"} + n{${sel}}"#,
-            &variables(&[("sel", "")]),
-        );
-        assert_eq!(text.unwrap(), r#"m{op="x"} + n{}"#);
-    }
-
-    #[test]
-    fn unknown_and_unclosed_variables_are_named() {
-        let known = variables(&[("sel", ""), ("w", "")]);
-        let unknown = substitute("m{${selector}}", &known).unwrap_err();
-        insta::assert_snapshot!(unknown, @"unknown variable ${selector}; known are ${sel}, ${w}");
-        let unclosed = substitute("m[${w", &known).unwrap_err();
-        insta::assert_snapshot!(unclosed, @r#""${" without "}" at "${w""#);
-    }
-
-    #[test]
-    fn label_references_are_not_variables() {
-        let expr = r#"label_replace(m, "a", "$1", "b", "(.*)")"#;
-        assert_eq!(substitute(expr, &Variables::new()).unwrap(), expr);
     }
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
-use super::catalogue::{Catalogue, CatalogueQuery, QueryKind, Variables, substitute};
-use super::prometheus_client::{PrometheusClient, PrometheusError};
+use super::catalogue::{Catalogue, CatalogueQuery, QueryKind, Variables};
+use super::prometheus_client::PrometheusClient;
 use super::query_answer::{Answer, Series};
+use crate::error_chain::chain;
+use crate::promql_variables::substitute;
 use crate::settings::Target;
 
 /// Everything that the catalogue asked and was told, in its order.
@@ -139,18 +141,6 @@ async fn ask(
         Ok(answer) => QueryOutcome::Answered { expression, answer },
         Err(error) => QueryOutcome::Failed(chain(&error)),
     }
-}
-
-/// The error with its causes on one line, each once.
-fn chain(error: &PrometheusError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// A step for the range queries over `window`: at least `finest` (the scrape

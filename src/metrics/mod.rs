@@ -11,7 +11,6 @@ mod query_answer;
 
 pub use availability::availability_table;
 pub use catalogue::{Catalogue, CatalogueError, CatalogueQuery, QueryKind, Variables};
-pub use catalogue::{UnknownVariable, substitute};
 pub use collect::{Collected, QueryOutcome, QueryResult, collect, step_for};
 pub use csv_rows::{COLUMNS, write_csv};
 pub use prometheus_client::{

@@ -298,7 +298,8 @@ fn operations_asked(
         .collect()
 }
 
-fn scrape_interval(target: Target) -> Duration {
+/// How often Prometheus scrapes Tempo there.
+pub(crate) fn scrape_interval(target: Target) -> Duration {
     match target {
         Target::Local | Target::Endpoint => {
             Duration::from_secs(crate::environment::local::SCRAPE_INTERVAL_SECONDS)
@@ -307,7 +308,8 @@ fn scrape_interval(target: Target) -> Duration {
     }
 }
 
-fn not_applied(profile: &Profile, target: Target) -> Vec<NotApplied> {
+/// What the profile asks for and the target cannot honour.
+pub(crate) fn not_applied(profile: &Profile, target: Target) -> Vec<NotApplied> {
     let mut fields = Vec::new();
     let mut add = |given: bool, field: &str, reason: &str| {
         if given {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::check::Report;
 use super::tree::Node;
 use super::{threshold, variables};
+use crate::promql_variables::{self, Reference};
 
 /// Checks the profile `root`, whose file is called `stem`.yaml.
 pub fn check(root: &Node, stem: &str, report: &mut Report) {
@@ -266,19 +267,19 @@ fn check_slos(slos: &Node, report: &mut Report) {
         }
         at_most(slo, &path, report);
         if let Some((node, expr)) = slo.get("expr").and_then(|node| Some((node, node.text()?))) {
-            let known = |name: &str| variables::KNOWN.iter().any(|v| v.name == name);
-            for name in variables::used(expr) {
-                if !known(name) {
-                    let unknown = variables::UnknownVariable {
-                        name: name.to_owned(),
-                    };
-                    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                    let found = match name.find(|c| !word(c)) {
-                        None => format!("the unknown variable ${{{name}}}"),
-                        Some(_) => "a variable without its closing brace".to_owned(),
-                    };
-                    report(node.at, &format!("{path}.expr"), found, unknown.expected());
-                }
+            for Reference { name, closed } in promql_variables::used(expr) {
+                let known = variables::KNOWN.iter().any(|v| v.name == name);
+                let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                // A brace that closes something else may follow.
+                let found = if !closed || !name.chars().all(word) {
+                    "a variable without its closing brace".to_owned()
+                } else if !known {
+                    format!("the unknown variable ${{{name}}}")
+                } else {
+                    continue;
+                };
+                let expected = variables::expected(name);
+                report(node.at, &format!("{path}.expr"), found, expected);
             }
         }
         if let Some((node, of)) = slo.get("of").and_then(|node| Some((node, node.text()?)))

@@ -1,8 +1,7 @@
-//! The variables of SLO expressions: `${sel}`, `${window}`, ….
-
-use std::collections::BTreeMap;
+//! The variables that SLO expressions may use.
 
 use super::nearest;
+use crate::promql_variables;
 
 /// A variable that the plan fills in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,87 +62,9 @@ pub const KNOWN: [Variable; 9] = [
     text("rp", "the prefix of Tempo's routes in its `route` label"),
 ];
 
-/// An expression names a variable that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown variable ${{{name}}}; expected {}", expected(name))]
-pub struct UnknownVariable {
-    pub name: String,
-}
-
-impl UnknownVariable {
-    /// What would be right, with the nearest known variable first.
-    pub fn expected(&self) -> String {
-        expected(&self.name)
-    }
-}
-
-fn expected(name: &str) -> String {
-    let all: Vec<String> = KNOWN.iter().map(|v| format!("${{{}}}", v.name)).collect();
-    match nearest(name, KNOWN.iter().map(|v| v.name)) {
-        Some(near) => format!("${{{near}}} (known are {})", all.join(", ")),
-        None => format!("one of {}", all.join(", ")),
-    }
-}
-
-/// A stretch of an expression.
-enum Piece<'a> {
-    Text(&'a str),
-    Variable(&'a str),
-}
-
-/// Splits an expression at its variables. `${1}` is text: it is how PromQL's
-/// `label_replace` names a capture group.
-fn pieces(expr: &str) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
-    let mut rest = expr;
-    while let Some(start) = rest.find("${") {
-        let (before, reference) = rest.split_at(start);
-        pieces.push(Piece::Text(before));
-        let end = reference.find('}').unwrap_or(reference.len());
-        let name = &reference[2..end];
-        let next = (end + 1).min(reference.len());
-        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-            pieces.push(Piece::Text(&reference[..next]));
-        } else {
-            pieces.push(Piece::Variable(name));
-        }
-        rest = &reference[next..];
-    }
-    pieces.push(Piece::Text(rest));
-    pieces
-}
-
-/// The names of the variables in `expr`, in order and as often as they occur.
-pub fn used(expr: &str) -> Vec<&str> {
-    pieces(expr)
-        .into_iter()
-        .filter_map(|piece| match piece {
-            Piece::Variable(name) => Some(name),
-            Piece::Text(_) => None,
-        })
-        .collect()
-}
-
-/// Fills the variables of `expr` in.
-///
-/// # Errors
-/// A variable without an entry in `values`.
-pub fn substitute(expr: &str, values: &BTreeMap<&str, String>) -> Result<String, UnknownVariable> {
-    let mut filled = String::with_capacity(expr.len());
-    for piece in pieces(expr) {
-        match piece {
-            Piece::Text(text) => filled.push_str(text),
-            Piece::Variable(name) => match values.get(name) {
-                Some(value) => filled.push_str(value),
-                None => {
-                    return Err(UnknownVariable {
-                        name: name.to_owned(),
-                    });
-                }
-            },
-        }
-    }
-    Ok(filled)
+/// What would be right in place of the unknown variable `name`.
+pub fn expected(name: &str) -> String {
+    promql_variables::expected(name, KNOWN.iter().map(|v| v.name))
 }
 
 /// The variable that `of` names: `${name}` and nothing around it.
@@ -170,45 +91,6 @@ pub fn factor_of(of: &str) -> Result<&'static Variable, String> {
 mod tests {
     use super::*;
     use rstest::rstest;
-
-    #[rstest]
-    #[case::none("up", "up")]
-    #[case::inside("f{${sel}}[${window}]", "f{job=\"tempo\"}[15s]")]
-    #[case::whole("${window}", "15s")]
-    #[case::capture_group(
-        r#"label_replace(x, "a", "${1}-$2", "b", "(.*)")"#,
-        r#"label_replace(x, "a", "${1}-$2", "b", "(.*)")"#
-    )]
-    #[case::empty("", "")]
-    fn variables_are_filled_in(#[case] expr: &str, #[case] expected: &str) {
-        let values = BTreeMap::from([("sel", "job=\"tempo\"".into()), ("window", "15s".into())]);
-        assert_eq!(substitute(expr, &values).as_deref(), Ok(expected));
-    }
-
-    #[rstest]
-    #[case::typo("x[${windo}]", "windo")]
-    #[case::unclosed("x[${window", "windo?")]
-    #[case::empty("${}", "")]
-    fn an_unknown_variable_is_an_error(#[case] expr: &str, #[case] name: &str) {
-        let error = substitute(expr, &BTreeMap::new()).unwrap_err();
-        assert!(
-            error.name.starts_with(name.trim_end_matches('?')),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn the_message_names_the_nearest_variable() {
-        let error = UnknownVariable {
-            name: "windw".into(),
-        };
-        assert!(
-            error
-                .to_string()
-                .starts_with("unknown variable ${windw}; expected ${window} (known are ${sel}, "),
-            "{error}"
-        );
-    }
 
     #[rstest]
     #[case::number("${target_bytes_per_second}", true)]

@@ -19,7 +19,7 @@ pub use document::{
 };
 pub use junit::{InvocationJunit, case_junit, rebuild_invocation_junit};
 pub use machine::Machine;
-pub use output_dir::{COMPONENTS, K6Run, OutputDir};
+pub use output_dir::{COMPONENTS, K6Run, OutputDir, write_metrics_csv};
 
 /// A file of the results that could not be written or read; names it.
 #[derive(Debug, thiserror::Error)]

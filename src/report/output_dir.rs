@@ -209,13 +209,7 @@ impl OutputDir {
 
     /// Writes `{profile}-metrics.csv`.
     pub fn write_metrics_csv(&self, collected: &Collected) -> Result<(), ReportError> {
-        let path = self.metrics_csv();
-        write_atomically(&path, |out| {
-            write_csv(collected, out).map_err(|error| match error.into_kind() {
-                csv::ErrorKind::Io(error) => error,
-                other => io::Error::other(format!("{other:?}")),
-            })
-        })
+        write_metrics_csv(&self.metrics_csv(), collected)
     }
 
     /// Writes `value` as JSON to `path`, one of this directory's.
@@ -274,6 +268,16 @@ impl OutputDir {
         }
         Ok(oldest)
     }
+}
+
+/// Writes the answers of the catalogue to `path`, whole or not at all.
+pub fn write_metrics_csv(path: &Path, collected: &Collected) -> Result<(), ReportError> {
+    write_atomically(path, |out| {
+        write_csv(collected, out).map_err(|error| match error.into_kind() {
+            csv::ErrorKind::Io(error) => error,
+            other => io::Error::other(format!("{other:?}")),
+        })
+    })
 }
 
 /// Reads a report. Fails for files that are none, and for other schema versions.

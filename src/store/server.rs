@@ -21,6 +21,7 @@ use super::otlp_grpc::TraceService;
 use super::otlp_http;
 use super::receiver::{RateLimit, Receiver};
 use super::table::Table;
+use crate::error_chain::chain;
 
 /// How long requests in flight may take once the store is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -175,11 +176,6 @@ fn serve(
     });
     let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     async { server.await.map_err(|error| chain(&error)) }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl RunningStore {

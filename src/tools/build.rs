@@ -162,7 +162,8 @@ impl Builder<'_> {
         Ok((path, Origin::Built))
     }
 
-    async fn find_go(&self, pin: &Pin) -> Result<PathBuf, BuildError> {
+    /// The Go that would build it.
+    pub async fn find_go(&self, pin: &Pin) -> Result<PathBuf, BuildError> {
         let (tool, oldest_go) = (pin.tool, pin.oldest_go());
         let path = on_path(self.search_path, "go")
             .next()

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::error_chain::chain;
 use crate::process::{Interrupt, Supervisor};
 use crate::settings::Settings;
 
-use super::resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox, chain};
+use super::resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox};
 use super::{PassedOver, Progress, Tool};
 
 /// Builds the pinned tools that are missing, and shows where each one is

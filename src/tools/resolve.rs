@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::error_chain::chain;
 use crate::process::{Interrupt, Supervisor};
 use crate::settings::ToolPaths;
 
@@ -185,14 +186,7 @@ impl Toolbox {
             self.progress.line(&format!("not used: {}", passed.reason));
         }
         let pin = Pin::of(tool);
-        let builder = Builder {
-            cache: &self.paths.cache,
-            search_path: &self.search_path,
-            supervisor: &self.supervisor,
-            interrupt: &self.interrupt,
-            progress: &self.progress,
-        };
-        let (path, origin) = builder.build(&pin).await?;
+        let (path, origin) = self.builder().build(&pin).await?;
         Ok(ResolvedTool {
             tool,
             path: absolute(path),
@@ -200,6 +194,22 @@ impl Toolbox {
             origin,
             passed_over,
         })
+    }
+
+    /// Whether a build of the tool could start: a Go that is new enough is there.
+    pub async fn can_build(&self, tool: Tool) -> Result<(), ToolError> {
+        self.builder().find_go(&Pin::of(tool)).await?;
+        Ok(())
+    }
+
+    fn builder(&self) -> Builder<'_> {
+        Builder {
+            cache: &self.paths.cache,
+            search_path: &self.search_path,
+            supervisor: &self.supervisor,
+            interrupt: &self.interrupt,
+            progress: &self.progress,
+        }
     }
 
     /// TEMPO_PERF_TEMPO_BIN, else a Grafana Tempo on PATH, else none.
@@ -261,15 +271,4 @@ fn ready(
 /// A child may have another working directory than we.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
-}
-
-/// The error with its causes, each once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

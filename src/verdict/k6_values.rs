@@ -122,9 +122,10 @@ pub fn read_back(summary: &Summary) -> Value<ReadBackCounts> {
     })
 }
 
-/// The value that a threshold looked at, and k6's verdict on it.
+/// The value that a threshold looked at, and k6's verdict on it; an error where
+/// k6 judged nothing ([`Summary::is_measured`]).
 pub fn threshold(summary: &Summary, metric: &str, expression: &str) -> Value<(f64, bool)> {
-    if summary.samples(metric).map_err(text)? == 0 {
+    if !summary.is_measured(metric).map_err(text)? {
         return Err(format!(
             "k6 has no sample of {metric}, and passes what it has no sample of"
         ));
@@ -148,11 +149,8 @@ fn value(summary: &Summary, metric: &str, aggregation: Aggregation) -> Value<f64
             Aggregation::Med => Some(trend.p50),
             Aggregation::Max => Some(trend.max),
             Aggregation::Count => Some(trend.count as f64),
-            Aggregation::Percentile(50.0) => Some(trend.p50),
-            Aggregation::Percentile(90.0) => Some(trend.p90),
-            Aggregation::Percentile(95.0) => Some(trend.p95),
-            Aggregation::Percentile(99.0) => Some(trend.p99),
-            _ => None,
+            Aggregation::Percentile(rank) => trend.percentile(rank),
+            Aggregation::Rate | Aggregation::Value => None,
         }
         .ok_or_else(unknown);
     }

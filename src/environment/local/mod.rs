@@ -17,14 +17,14 @@ pub use configs::{Ports, SCRAPE_INTERVAL_SECONDS, ScrapeJob, TempoLine};
 pub use parts::{Backend, Part};
 
 use super::k6_process::K6Process;
-use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run, chain};
+use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run};
+use crate::error_chain::chain;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::metrics::{PrometheusClient, exposition, http_client};
-use crate::plan::Plan;
 use crate::process::{
     Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir, is_address_in_use, until_ready,
 };
-use crate::profile::{CollectorMode, Overrides};
+use crate::profile::{CollectorMode, Overrides, Profile};
 use crate::report::{Component, OutputDir};
 use crate::settings::Settings;
 use crate::tools::{ResolvedTool, Tempo, Tool};
@@ -54,10 +54,11 @@ pub struct LocalOptions {
 }
 
 impl LocalOptions {
-    /// The environment of a plan: Tempo where one was found, else the store.
+    /// The environment of a planned profile: Tempo where one was found, else the
+    /// store.
     pub fn new(
         settings: &Settings,
-        plan: &Plan,
+        profile: &Profile,
         tools: Vec<ResolvedTool>,
         tempo: Option<Tempo>,
         tempo_perf: &Path,
@@ -70,14 +71,14 @@ impl LocalOptions {
                 .ok_or_else(|| failed(format!("{tool} was not resolved")))
         };
         Ok(Self {
-            profile: plan.profile.name.clone(),
+            profile: profile.name.clone(),
             backend: Backend::choose(settings, tempo, tempo_perf)?,
             k6: find(Tool::K6)?,
             collector: find(Tool::Otelcol)?,
             prometheus: find(Tool::Prometheus)?,
-            collector_mode: plan.profile.k6.ingestion.collector,
-            overrides: plan.profile.tempo.overrides.clone(),
-            ready_timeout: plan.ready_timeout,
+            collector_mode: profile.k6.ingestion.collector,
+            overrides: profile.tempo.overrides.clone(),
+            ready_timeout: settings.pod_ready_timeout,
         })
     }
 }

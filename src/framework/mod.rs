@@ -1,0 +1,445 @@
+//! The steps of a case, one call each, for programs of their own.
+//!
+//! A [`Framework`] sets up the environment that `cargo test --test perf` would,
+//! puts on the same load through the same plan, and judges it by the same
+//! checks; progress goes to stderr, evidence to the output directory. The
+//! program `examples/framework.rs` shows it whole (`cargo build && cargo run
+//! --example framework`), in short:
+//!
+//! ```no_run
+//! use tempo_perf::framework::{Framework, K6Config};
+//! use tempo_perf::profile::Variant;
+//!
+//! # async fn steps() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut framework = Framework::new("my-perf-test")?;
+//! framework.setup_tempo(Variant::Monolithic, None).await?;
+//! framework.setup_otel_collector().await?;
+//! let result = framework.run_k6_parallel_tests(&K6Config::default()).await?;
+//! println!("passed: {}", result.success());
+//! framework.cleanup().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod config;
+mod prerequisites;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::case::{self, Case, Judged};
+use crate::environment::{Environment, EnvironmentError, Place, make};
+use crate::k6::summary::Summary;
+use crate::metrics::Collected;
+use crate::plan;
+use crate::plan::checks::Role;
+use crate::process::{Interrupt, Supervisor};
+use crate::profile::{CollectorMode, Profile, Variant};
+use crate::report::{self, CaseResult, NotApplied, Report, ReportError, Window};
+use crate::settings::{Settings, Target, TestType};
+use crate::tools::Tool;
+
+pub use builder::FrameworkBuilder;
+pub use config::{K6Config, ResourceConfig, StorageConfig};
+pub use prerequisites::{Prerequisite, Prerequisites};
+
+/// Set-ups tried when another process takes a chosen port.
+const SET_UP_ATTEMPTS: usize = 3;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FrameworkError {
+    /// A malformed variable.
+    #[error("{0}")]
+    Settings(String),
+    /// The name, or a step's configuration; one mistake a line.
+    #[error("{0}")]
+    Invalid(String),
+    #[error(
+        "the program tempo-perf, which watches over child processes, is not in {}: build it with \
+         `cargo build --bin tempo-perf`, or name it with FrameworkBuilder::program",
+        searched.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    NoProgram { searched: Vec<PathBuf> },
+    #[error("{step} needs {needs} first")]
+    OutOfOrder {
+        step: &'static str,
+        needs: &'static str,
+    },
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A run that came to no verdict, with its causes.
+    #[error("{0}")]
+    Run(String),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// How a set-up step went.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a step may have nothing to set up on this target"]
+pub enum SetUp {
+    Done {
+        /// What was asked for and this target cannot honour.
+        not_applied: Vec<NotApplied>,
+    },
+    /// This target has no such part.
+    NotHere { why: String },
+}
+
+/// A run of one test type. Only a run that came to a verdict has one.
+#[derive(Debug, Clone)]
+pub struct K6Result {
+    /// As `{name}-report.json` has it, with every check.
+    pub report: Report,
+    /// k6's numbers of the ingestion; absent in a query test, an `Err` says why
+    /// there are none.
+    pub ingestion: Option<Result<Summary, String>>,
+    /// The same of the queries; absent in an ingestion test.
+    pub query: Option<Result<Summary, String>>,
+}
+
+impl K6Result {
+    /// Whether every check that applies passed; an unmeasured one did not.
+    pub fn success(&self) -> bool {
+        self.report.result() == CaseResult::Passed
+    }
+
+    /// The part of the table of checks that failed, if one did.
+    pub fn failure_message(&self) -> Option<String> {
+        (!self.success()).then(|| report::failure_message(&self.report.checks))
+    }
+}
+
+/// A run of ingestion and queries side by side.
+#[derive(Debug, Clone)]
+pub struct ParallelResult {
+    /// As `{name}-report.json` has it, with every check.
+    pub report: Report,
+    /// k6's numbers of the ingestion; or why there are none.
+    pub ingestion: Result<Summary, String>,
+    /// k6's numbers of the queries; or why there are none.
+    pub query: Result<Summary, String>,
+}
+
+impl ParallelResult {
+    /// As [`K6Result::success`], of both runs.
+    pub fn success(&self) -> bool {
+        self.report.result() == CaseResult::Passed
+    }
+
+    /// As [`K6Result::failure_message`].
+    pub fn failure_message(&self) -> Option<String> {
+        (!self.success()).then(|| report::failure_message(&self.report.checks))
+    }
+}
+
+/// A performance test step by step. Steps come in the order of the methods.
+///
+/// [`Framework::cleanup`] takes everything down and tells what went wrong in
+/// that; dropping a framework ends its processes and deletes its files at once.
+pub struct Framework {
+    name: String,
+    target: Target,
+    settings: Settings,
+    tempo_perf: PathBuf,
+    supervisor: Supervisor,
+    interrupt: Interrupt,
+    collector: CollectorMode,
+    /// What the Tempo that is set up was asked to be.
+    tempo: Option<(Variant, ResourceConfig)>,
+    environment: Option<Box<dyn Environment>>,
+    collector_is_up: bool,
+}
+
+impl Framework {
+    /// A framework with the settings of the environment variables. `name` is
+    /// part of file names, and a Kubernetes namespace: small letters, digits
+    /// and hyphens, at most 40 characters.
+    ///
+    /// # Errors
+    /// As [`FrameworkBuilder::build`].
+    pub fn new(name: impl Into<String>) -> Result<Self, FrameworkError> {
+        Self::builder(name).build()
+    }
+
+    pub fn builder(name: impl Into<String>) -> FrameworkBuilder {
+        FrameworkBuilder::new(name.into())
+    }
+
+    /// Looks for what the target needs, and starts nothing; for an existing
+    /// Tempo, asks it, for which k6 and Prometheus are built if need be.
+    pub async fn check_prerequisites(&mut self) -> Result<Prerequisites, FrameworkError> {
+        use prerequisites::{local_tempo, prerequisite, tool};
+        let profile = self.profile(&K6Config::default())?;
+        let toolbox = self.place(&profile).toolbox();
+        let mut each = Vec::new();
+        match self.target {
+            Target::Local => {
+                each.push(local_tempo(&toolbox).await);
+                for wanted in [Tool::Otelcol, Tool::K6, Tool::Prometheus] {
+                    each.push(tool(&toolbox, wanted).await);
+                }
+            }
+            Target::Endpoint | Target::Kubernetes => {
+                let answers = async {
+                    make(&self.place(&profile))
+                        .await?
+                        .check_prerequisites()
+                        .await
+                };
+                let found = answers.await.map_err(|err| err.to_string());
+                let found = found.map(|()| "it answers".to_string());
+                each.push(prerequisite("Tempo", found));
+            }
+        }
+        Ok(Prerequisites::new(each))
+    }
+
+    /// Object storage for Tempo: of Kubernetes alone, elsewhere
+    /// [`SetUp::NotHere`].
+    pub async fn setup_minio(&mut self) -> Result<SetUp, FrameworkError> {
+        let why = match self.target {
+            Target::Local => "only Kubernetes has MinIO: a local Tempo stores in a directory",
+            Target::Endpoint => "only Kubernetes has MinIO: this Tempo has its own storage",
+            Target::Kubernetes => {
+                let profile = self.profile(&K6Config::default())?;
+                make(&self.place(&profile)).await?.set_up_storage().await?;
+                return Ok(SetUp::Done {
+                    not_applied: Vec::new(),
+                });
+            }
+        };
+        Ok(SetUp::NotHere { why: why.into() })
+    }
+
+    /// Starts Tempo, or the built-in trace store where there is none, and a
+    /// Prometheus that scrapes it; ready when it returns.
+    ///
+    /// # Errors
+    /// Mistakes in `resources`, missing tools, and processes that do not get
+    /// ready, with the end of their logs.
+    pub async fn setup_tempo(
+        &mut self,
+        variant: Variant,
+        resources: Option<ResourceConfig>,
+    ) -> Result<SetUp, FrameworkError> {
+        if self.environment.is_some() {
+            return Err(FrameworkError::OutOfOrder {
+                step: "another setup_tempo",
+                needs: "cleanup",
+            });
+        }
+        self.tempo = Some((variant, resources.unwrap_or_default()));
+        let profile = self.profile(&K6Config::default())?;
+        for attempt in 1.. {
+            let made = make(&self.place(&profile)).await?;
+            let environment = &**self.environment.insert(made);
+            let started = async {
+                environment.check_prerequisites().await?;
+                environment.set_up_storage().await?;
+                tokio::try_join!(environment.set_up_tempo(), environment.set_up_prometheus())
+            };
+            match started.await {
+                Ok(_) => break,
+                Err(EnvironmentError::PortLost { .. }) if attempt < SET_UP_ATTEMPTS => {
+                    environment.tear_down().await?;
+                }
+                Err(err) => {
+                    // What failed is not left to be used; its error counts.
+                    if let Err(also) = environment.tear_down().await {
+                        tracing::warn!("after a failed set-up: {also}");
+                    }
+                    self.environment = None;
+                    return Err(err.into());
+                }
+            }
+        }
+        if self.target == Target::Endpoint {
+            return Ok(SetUp::NotHere {
+                why: "this Tempo exists already".into(),
+            });
+        }
+        Ok(SetUp::Done {
+            not_applied: plan::not_applied(&profile, self.target),
+        })
+    }
+
+    /// Starts the collector between k6 and Tempo; ready when it returns.
+    pub async fn setup_otel_collector(&mut self) -> Result<SetUp, FrameworkError> {
+        let environment = self.up("setup_otel_collector")?;
+        match environment.set_up_collector().await {
+            // Its ports are Tempo's and Prometheus's to know: all start again.
+            Err(EnvironmentError::PortLost { .. }) => {
+                environment.tear_down().await?;
+                let profile = self.profile(&K6Config::default())?;
+                let made = make(&self.place(&profile)).await?;
+                self.environment.insert(made).set_up().await?;
+            }
+            outcome => outcome?,
+        }
+        self.collector_is_up = true;
+        Ok(match self.target {
+            Target::Endpoint => SetUp::NotHere {
+                why: "there is no collector between k6 and this Tempo".into(),
+            },
+            Target::Local | Target::Kubernetes => SetUp::Done {
+                not_applied: Vec::new(),
+            },
+        })
+    }
+
+    /// Puts on one kind of load, reads back, judges, and writes the evidence;
+    /// files of an earlier run of this name move aside. A query test ingests
+    /// something to find first.
+    ///
+    /// # Errors
+    /// Mistakes in `config`, and whatever leaves the run without a verdict. A
+    /// verdict against Tempo is no error: see [`K6Result::success`].
+    pub async fn run_k6_test(
+        &mut self,
+        test_type: TestType,
+        config: &K6Config,
+    ) -> Result<K6Result, FrameworkError> {
+        let mut judged = self.run(test_type, config).await?;
+        Ok(K6Result {
+            ingestion: judged.summaries.remove(&Role::Ingestion),
+            query: judged.summaries.remove(&Role::Query),
+            report: judged.report,
+        })
+    }
+
+    /// As [`Framework::run_k6_test`], ingestion and queries side by side.
+    pub async fn run_k6_parallel_tests(
+        &mut self,
+        config: &K6Config,
+    ) -> Result<ParallelResult, FrameworkError> {
+        let result = self.run_k6_test(TestType::Combined, config).await?;
+        let of = |name: &str, summary: Option<_>| {
+            summary.unwrap_or_else(|| Err(format!("there was no {name} run")))
+        };
+        Ok(ParallelResult {
+            ingestion: of("ingestion", result.ingestion),
+            query: of("query", result.query),
+            report: result.report,
+        })
+    }
+
+    /// Asks Prometheus the catalogue of queries from `start` until now, and
+    /// writes the CSV `path`: query_id, metric_name, category, description,
+    /// timestamp, value, labels. A query that failed is among
+    /// [`Collected::failures`].
+    pub async fn collect_metrics(
+        &mut self,
+        start: Timestamp,
+        path: impl AsRef<Path>,
+    ) -> Result<Collected, FrameworkError> {
+        let environment = self.up("collect_metrics")?;
+        let end = Timestamp::now();
+        if start >= end {
+            return Err(FrameworkError::Invalid(format!(
+                "start: found {start}; expected a time before now, {end}"
+            )));
+        }
+        environment.wait_for_scrape(end).await?;
+        let prometheus = environment.prometheus().ok_or_else(|| {
+            FrameworkError::Environment(EnvironmentError::Failed(
+                "there is no Prometheus to ask".into(),
+            ))
+        })?;
+        let profile = self.profile(&K6Config::default())?;
+        let collected = case::evidence::catalogue_answers(
+            environment,
+            &prometheus,
+            self.target,
+            &profile,
+            self.settings.max_concurrent_queries,
+            Window { start, end },
+        )
+        .await;
+        report::write_metrics_csv(path.as_ref(), &collected)?;
+        Ok(collected)
+    }
+
+    /// Stops and removes all that was set up, and tells what could not be. With
+    /// `skip_cleanup` in the settings, says instead how to reach and stop it.
+    pub async fn cleanup(mut self) -> Result<(), FrameworkError> {
+        let Some(environment) = self.environment.take() else {
+            return Ok(());
+        };
+        if self.settings.skip_cleanup {
+            eprint!("{}", environment.how_to_reach_and_stop());
+            return Ok(());
+        }
+        Ok(environment.tear_down().await?)
+    }
+
+    async fn run(
+        &mut self,
+        test_type: TestType,
+        config: &K6Config,
+    ) -> Result<Judged, FrameworkError> {
+        let environment = self.up("a k6 test")?;
+        if !self.collector_is_up {
+            return Err(FrameworkError::OutOfOrder {
+                step: "a k6 test",
+                needs: "setup_otel_collector",
+            });
+        }
+        let profile = self.profile(config)?;
+        let settings = Settings {
+            test_type,
+            ..self.settings.clone()
+        };
+        let case = Case {
+            profile: &profile,
+            settings: &settings,
+            target: self.target,
+            sizes: &[],
+            tempo_perf: &self.tempo_perf,
+            invocation: &self.name,
+            interrupt: self.interrupt.clone(),
+        };
+        case::run_in(&case, environment)
+            .await
+            .map_err(FrameworkError::Run)
+    }
+
+    /// The environment, once Tempo is set up.
+    fn up(&self, step: &'static str) -> Result<&dyn Environment, FrameworkError> {
+        self.environment
+            .as_deref()
+            .ok_or(FrameworkError::OutOfOrder {
+                step,
+                needs: "setup_tempo",
+            })
+    }
+
+    fn place<'a>(&'a self, profile: &'a Profile) -> Place<'a> {
+        Place {
+            target: self.target,
+            settings: &self.settings,
+            profile,
+            tempo_perf: &self.tempo_perf,
+            supervisor: &self.supervisor,
+            interrupt: &self.interrupt,
+        }
+    }
+
+    fn profile(&self, config: &K6Config) -> Result<Profile, FrameworkError> {
+        let none = (Variant::Monolithic, ResourceConfig::default());
+        let (variant, resources) = self.tempo.as_ref().unwrap_or(&none);
+        config::profile(&self.name, *variant, resources, self.collector, config)
+            .map_err(FrameworkError::Invalid)
+    }
+}
+
+/// The safety net: the environment's own parts end as they are dropped.
+impl Drop for Framework {
+    fn drop(&mut self) {
+        if self.environment.is_some() && !self.settings.skip_cleanup {
+            tracing::warn!("{}: dropped without cleanup()", self.name);
+        }
+    }
+}

@@ -135,6 +135,7 @@ impl Running {
         self.report.components = environment.components();
         let capabilities = environment.capabilities();
         plan::checks::settle(&mut self.plan.checks, &capabilities);
+        plan::asked::leave_out(&mut self.plan, capabilities.visibility_delay);
         if let Some(stand_in) = &capabilities.stand_in {
             self.report.built_in_trace_store = true;
             self.report.notes.push(format!("the backend is {stand_in}"));

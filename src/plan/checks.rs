@@ -373,7 +373,7 @@ fn threshold_on_runs(metric: &str, expression: &str, test_type: TestType) -> Vec
 }
 
 /// The `op` tag of a threshold's metric, `http_req_duration{op:push}`.
-fn operation_of(metric: &str) -> Option<&str> {
+pub(super) fn operation_of(metric: &str) -> Option<&str> {
     let tags = metric.split_once('{')?.1.trim_end_matches('}');
     tags.split(',')
         .find_map(|tag| tag.trim().strip_prefix("op:"))

@@ -1,6 +1,7 @@
 //! The plan of a case: profile × test type × settings with every number
 //! resolved. Nothing after it reads a variable or a file of the user's.
 
+pub mod asked;
 pub mod checks;
 pub mod k6_load;
 pub mod load;
@@ -138,7 +139,7 @@ pub fn plan(
     if checks.iter().all(|check| check.not_applicable.is_some()) {
         return Err(PlanError::NothingApplies { test_type });
     }
-    Ok(Plan {
+    let mut plan = Plan {
         not_applied: not_applied(&profile, target),
         test_type,
         target,
@@ -159,7 +160,9 @@ pub fn plan(
         max_concurrent_queries: settings.max_concurrent_queries,
         checks,
         profile,
-    })
+    };
+    asked::leave_out(&mut plan, Duration::ZERO);
+    Ok(plan)
 }
 
 impl Plan {

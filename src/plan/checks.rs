@@ -1,8 +1,7 @@
 //! The checks that a run will be judged by, all known before the load: k6
 //! thresholds, Prometheus SLOs, and what every load test must show of itself.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -11,7 +10,6 @@ use crate::environment::Capabilities;
 use crate::k6::load::operation_tag;
 use crate::profile::{CollectorMode, Operation, Profile, Slo};
 use crate::settings::TestType;
-use crate::units::Pretty;
 use crate::verdict::{Bound, Source};
 
 /// Largest miss of the load's target: 2 %, or two requests where that is more.
@@ -375,7 +373,7 @@ fn threshold_on_runs(metric: &str, expression: &str, test_type: TestType) -> Vec
 }
 
 /// The `op` tag of a threshold's metric, `http_req_duration{op:push}`.
-fn operation_of(metric: &str) -> Option<&str> {
+pub(super) fn operation_of(metric: &str) -> Option<&str> {
     let tags = metric.split_once('{')?.1.trim_end_matches('}');
     tags.split(',')
         .find_map(|tag| tag.trim().strip_prefix("op:"))
@@ -476,30 +474,6 @@ fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
         });
     }
     checks
-}
-
-/// Thresholds on operations that a short query run never comes to.
-pub(super) fn leave_out_idle_operations(
-    checks: &mut [PlannedCheck],
-    asked: &BTreeSet<&str>,
-    duration: Duration,
-) {
-    for check in checks {
-        if let Measure::Threshold {
-            role: Role::Query,
-            metric,
-            ..
-        } = &check.measure
-            && let Some(operation) = operation_of(metric)
-            && !asked.contains(operation)
-            && check.not_applicable.is_none()
-        {
-            check.not_applicable = Some(format!(
-                "no {operation} query comes up in {}",
-                Pretty(duration)
-            ));
-        }
-    }
 }
 
 /// What this environment cannot measure does not apply.

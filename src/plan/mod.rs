@@ -1,22 +1,21 @@
 //! The plan of a case: profile × test type × settings with every number
 //! resolved. Nothing after it reads a variable or a file of the user's.
 
+pub mod asked;
 pub mod checks;
 pub mod k6_load;
 pub mod load;
 pub mod render;
 mod thresholds;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::corpus::Corpus;
 use crate::environment::Capabilities;
-use crate::k6::load::{operation_tag, planned_iterations};
-use crate::k6::query_mix;
-use crate::profile::{K6, Operation, Profile, Variant};
+use crate::profile::{K6, Profile, Variant};
 use crate::report::NotApplied;
 use crate::settings::{Settings, Target, TestType};
 use crate::units::Pretty;
@@ -137,13 +136,11 @@ pub fn plan(
     let seeds = test_type == TestType::Query
         && (target != Target::Endpoint || settings.tempo_endpoint.is_some());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut checks = checks::plan(&profile, test_type, cores);
-    let asked = operations_asked(&query, settings.seed, warmup, duration, Duration::ZERO);
-    checks::leave_out_idle_operations(&mut checks, &asked, duration);
+    let checks = checks::plan(&profile, test_type, cores);
     if checks.iter().all(|check| check.not_applicable.is_some()) {
         return Err(PlanError::NothingApplies { test_type });
     }
-    Ok(Plan {
+    let mut plan = Plan {
         not_applied: not_applied(&profile, target),
         test_type,
         target,
@@ -164,7 +161,9 @@ pub fn plan(
         max_concurrent_queries: settings.max_concurrent_queries,
         checks,
         profile,
-    })
+    };
+    asked::leave_out(&mut plan, Duration::ZERO);
+    Ok(plan)
 }
 
 impl Plan {
@@ -209,13 +208,7 @@ impl Plan {
     /// load; afterwards no check can become not applicable any more.
     pub fn settle(&mut self, capabilities: &Capabilities) {
         checks::settle(&mut self.checks, capabilities);
-        // What was ingested before the queries can be asked for at once.
-        let unseen = match self.seeding {
-            Some(_) => Duration::ZERO,
-            None => capabilities.visibility_delay,
-        };
-        let asked = operations_asked(&self.query, self.seed, self.warmup, self.duration, unseen);
-        checks::leave_out_idle_operations(&mut self.checks, &asked, self.duration);
+        asked::leave_out(self, capabilities.visibility_delay);
     }
 
     /// Whether a k6 run of this plan pushes traces.
@@ -271,31 +264,6 @@ fn with_overrides(
         k6.ingestion.trace_profile = trace_profile;
     }
     Ok(profile)
-}
-
-/// Operations that the query run asks for in its window. A short run may not
-/// come to each of its queries; and as long as no trace can be seen (`unseen`
-/// from the start), another query takes the place of one by ID.
-fn operations_asked(
-    query: &QueryLoad,
-    seed: u32,
-    warmup: Duration,
-    duration: Duration,
-    unseen: Duration,
-) -> BTreeSet<&'static str> {
-    let sequence = query_mix::sequence(Some(&query.queries), seed);
-    let rate = query.queries_per_second.per_thousand_seconds();
-    let number_at = |time: Duration| planned_iterations(rate, time.as_millis() as u64);
-    let unseen = number_at(unseen);
-    (number_at(warmup)..number_at(warmup + duration))
-        .take(sequence.order.len() + unseen as usize)
-        .filter_map(|number| {
-            let index = *sequence.order.get(number as usize % sequence.order.len())?;
-            let operation = sequence.queries.get(index as usize)?.operation;
-            let by_id = operation == Operation::TraceById;
-            (!by_id || number >= unseen).then_some(operation_tag(operation))
-        })
-        .collect()
 }
 
 /// How often Prometheus scrapes Tempo there.

@@ -355,6 +355,7 @@ async fn queries_follow_the_mix_and_ask_for_known_traces() {
         rate_per_1000s: 20_000,
         traces_per_request: 10,
         requests: 40,
+        head_start_ms: 0,
     };
     for known_traces in [Some(known), None] {
         let mut load = load(dir.path(), TraceProfile::Small, 2000);

@@ -139,6 +139,30 @@ fn an_output_directory_that_cannot_be_made_is_named() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_is_an_error_even_where_all_checks_pass() {
+    let _turn = Turn::wait();
+    let scratch = Scratch::new();
+    let mut running = FrontDoor::new(&scratch, &["1x-demo", "--test-type=ingestion"])
+        .seconds(5)
+        .start();
+    running.wait_for_load("1x-demo");
+    let csv = running.output().join("1x-demo-metrics.csv");
+    std::fs::create_dir(&csv).expect("a directory in the way");
+    let finished = running
+        .wait()
+        .exits_with(101)
+        .says(&[&format!("cannot write {}", csv.display())]);
+    scratch.assert_nothing_is_left();
+    let report = finished.report("1x-demo");
+    report.is_in_state("final");
+    report.has("traces missing", "passed");
+    let error = report.json["error"].as_str().unwrap_or_default();
+    assert!(error.contains("1x-demo-metrics.csv"), "{error}");
+    let junit = finished.text("1x-demo-junit.xml");
+    assert!(junit.contains("errors=\"1\""), "{junit}");
+}
+
+#[test]
 #[ignore = "mounts a tmpfs: needs root, or user namespaces"]
 fn a_full_output_directory_is_named_and_leaves_nothing() {
     let _turn = Turn::wait();

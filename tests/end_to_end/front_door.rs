@@ -12,7 +12,8 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempo_perf::process::{Interrupt, Supervisor};
-use tempo_perf::tools::{Progress, Tool, Toolbox, cache_dir};
+use tempo_perf::settings::Settings;
+use tempo_perf::tools::{Progress, Tool, Toolbox};
 
 use crate::proc::{Process, eventually, ports_of, processes_of};
 
@@ -385,7 +386,7 @@ impl Finished {
     }
 
     #[track_caller]
-    pub fn is_killed_by(self, signal: Signal) -> Self {
+    pub fn killed_by(self, signal: Signal) -> Self {
         assert_eq!(self.status.signal(), Some(signal as i32), "{}", self.all());
         self
     }
@@ -586,16 +587,11 @@ pub fn perf() -> &'static Path {
 
 /// The binary that a run would use.
 pub fn real(tool: Tool) -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let paths = tempo_perf::settings::ToolPaths {
-        k6: variable("TEMPO_PERF_K6_BIN").map(PathBuf::from),
-        otelcol: variable("TEMPO_PERF_OTELCOL_BIN").map(PathBuf::from),
-        prometheus: variable("TEMPO_PERF_PROMETHEUS_BIN").map(PathBuf::from),
-        tempo: None,
-        cache: cache_dir(|name| std::env::var_os(name)).expect("there is a cache of tools"),
-    };
+    let settings = Settings::from_args([OsString::from("end_to_end")])
+        .expect("the variables are well-formed")
+        .settings;
     let toolbox = Toolbox::new(
-        paths,
+        settings.tools,
         Supervisor::new(TEMPO_PERF, false),
         Interrupt::manual(),
         Progress::stderr(),
@@ -605,4 +601,36 @@ pub fn real(tool: Tool) -> PathBuf {
         .block_on(toolbox.resolve(tool))
         .expect("the tool can be had")
         .path
+}
+
+/// What every other test relies on.
+#[test]
+fn a_process_and_a_work_directory_that_stay_are_noticed() {
+    let scratch = Scratch::new();
+    let noticed = |scratch: &Scratch| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            scratch.assert_nothing_is_left();
+        }))
+        .is_err()
+    };
+    assert!(!noticed(&scratch));
+    let mut left = Command::new("sleep")
+        .arg("60")
+        .env("TMPDIR", scratch.tmp())
+        .spawn()
+        .expect("sleep can be started");
+    eventually("it must be noticed", LOAD_LIMIT, || {
+        // Between fork and exec it has our own environment.
+        if noticed(&scratch) {
+            Ok(())
+        } else {
+            Err(String::new())
+        }
+    });
+    left.kill().expect("our child can be killed");
+    left.wait().expect("and waited for");
+    assert!(!noticed(&scratch));
+    let dir = scratch.tmp().join("tempo-perf-1x-demo-1");
+    fs::create_dir(&dir).expect("a directory can be made");
+    assert!(noticed(&scratch));
 }

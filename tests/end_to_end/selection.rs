@@ -71,11 +71,18 @@ fn a_broken_profile_costs_its_own_case_alone() {
         finished.stdout
     );
     // The case itself fails at once, and starts nothing.
-    FrontDoor::new(&scratch, &["broken"])
+    let junit = scratch.path().join("all.xml");
+    let finished = FrontDoor::new(&scratch, &["broken"])
         .profiles_dir(&profiles)
+        .env("TEMPO_PERF_JUNIT", &junit)
         .run()
         .exits_with(101)
         .says(&["broken.yaml:2:1", "0 passed; 1 failed"]);
+    finished.report("broken").is_in_state("final");
+    // Else the file over all cases would be green.
+    let all = fs::read_to_string(junit).expect("the file over all cases");
+    let all = quick_junit::Report::deserialize_from_str(&all).expect("JUnit");
+    assert_eq!((all.tests, all.errors), (1, 1));
     scratch.assert_nothing_is_left();
 }
 
@@ -88,5 +95,7 @@ fn a_duration_too_short_for_promql_is_refused_with_the_shortest_useful_one() {
         .exits_with(101)
         .says(&["DURATION: found 3s; the PromQL checks need at least 5s (5 scrapes)"]);
     assert!(!finished.file("1x-demo-k6-ingestion.log").exists());
+    let error = finished.report("1x-demo").json["error"].to_string();
+    assert!(error.contains("at least 5s"), "{error}");
     scratch.assert_nothing_is_left();
 }

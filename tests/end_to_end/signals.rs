@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::front_door::{FrontDoor, Scratch, Turn, cargo, cargo_profile};
+use crate::front_door::{FrontDoor, Scratch, Turn, cargo, cargo_profile, perf};
 
 /// k6 ends its iterations, the last numbers are collected, all is stopped.
 const TEARDOWN_LIMIT: Duration = Duration::from_secs(15);
@@ -136,7 +136,7 @@ fn after_sigkill_no_child_survives_and_the_work_directory_goes() {
     );
     assert_eq!(scratch.work_dirs().len(), 1);
     running.signal(Signal::SIGKILL);
-    let finished = running.wait().is_killed_by(Signal::SIGKILL);
+    let finished = running.wait().killed_by(Signal::SIGKILL);
     scratch.assert_nothing_is_left_within(WATCHER_LIMIT);
     finished.report("1x-demo").is_in_state("running");
 }
@@ -146,6 +146,8 @@ fn after_sigkill_no_child_survives_and_the_work_directory_goes() {
 fn a_nextest_timeout_ends_the_case_in_order() {
     let _turn = Turn::wait();
     let scratch = Scratch::new();
+    // Its time limit is not for building.
+    perf();
     let config = scratch.path().join("nextest.toml");
     std::fs::write(
         &config,

@@ -385,7 +385,7 @@ impl Finished {
     }
 
     #[track_caller]
-    pub fn is_killed_by(self, signal: Signal) -> Self {
+    pub fn ends_by(self, signal: Signal) -> Self {
         assert_eq!(self.status.signal(), Some(signal as i32), "{}", self.all());
         self
     }

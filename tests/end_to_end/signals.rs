@@ -136,7 +136,7 @@ fn after_sigkill_no_child_survives_and_the_work_directory_goes() {
     );
     assert_eq!(scratch.work_dirs().len(), 1);
     running.signal(Signal::SIGKILL);
-    let finished = running.wait().is_killed_by(Signal::SIGKILL);
+    let finished = running.wait().ends_by(Signal::SIGKILL);
     scratch.assert_nothing_is_left_within(WATCHER_LIMIT);
     finished.report("1x-demo").is_in_state("running");
 }

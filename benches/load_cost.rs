@@ -147,7 +147,7 @@ fn measure(
     std::fs::write(&file, serde_json::to_vec(&load)?)?;
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("k6/ingestion-test.js");
-    let command = k6_command(&script, &file, None);
+    let command = k6_command(&script, &file, "bench", None);
     let log = std::fs::File::create(dir.join("k6.log"))?;
     let cpu_before = cpu_of_children()?;
     let mut child = Command::new(k6)

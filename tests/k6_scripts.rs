@@ -190,7 +190,12 @@ async fn run(script: &str, mut load: Load) -> Outcome {
     load.list_metrics();
     let file = load.summary_path.with_extension("load");
     std::fs::write(&file, serde_json::to_string(&load).expect("plain values")).expect("writable");
-    let command = k6_command(&Path::new(ROOT).join("k6").join(script), &file, None);
+    let command = k6_command(
+        &Path::new(ROOT).join("k6").join(script),
+        &file,
+        "test",
+        None,
+    );
     let output = tokio::process::Command::new(k6_binary())
         .args(&command.args)
         .envs(command.env)
@@ -543,7 +548,12 @@ async fn a_corpus_that_is_not_there_stops_the_script_with_what_to_do() {
     load.ingestion = Some(ingestion(&corpus, "http://127.0.0.1:9", 500, 1));
     let file = dir.path().join("x.load");
     std::fs::write(&file, serde_json::to_string(&load).expect("plain values")).expect("writable");
-    let command = k6_command(&Path::new(ROOT).join("k6/ingestion-test.js"), &file, None);
+    let command = k6_command(
+        &Path::new(ROOT).join("k6/ingestion-test.js"),
+        &file,
+        "test",
+        None,
+    );
     let output = tokio::process::Command::new(k6_binary())
         .args(&command.args)
         .envs(command.env)

@@ -195,6 +195,21 @@ impl Evidence {
         })
     }
 
+    /// What no check tells but a reader should know.
+    pub fn notes(&self) -> Vec<String> {
+        let failures = |(role, run): (&Role, &FinishedRun)| {
+            let count = run.log.remote_write_failures;
+            (count > 0).then(|| {
+                format!(
+                    "Prometheus refused {count} of the {} run's flushes: k6's series in the CSV \
+                     have gaps; its log has the reason",
+                    role.as_str()
+                )
+            })
+        };
+        self.runs.iter().filter_map(failures).collect()
+    }
+
     /// What the load was in the end, for the report.
     pub fn load_as_json(&self) -> serde_json::Value {
         let run = |run: &FinishedRun| {

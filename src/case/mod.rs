@@ -233,6 +233,7 @@ impl Running {
         }
         loaded?;
         self.report.checks = evidence.judge(&self.plan, &corpus);
+        self.report.notes.extend(evidence.notes());
         self.report.load = evidence.load_as_json();
         collected.map_err(|err| Stopped::Failed(chain(&err)))
     }

@@ -61,7 +61,7 @@ impl K6Process {
         std::fs::write(&load_path, text)
             .map_err(|err| failed(format!("cannot write {}: {err}", load_path.display())))?;
         let remote_write = remote_write.filter(|_| run.remote_write);
-        let command = k6_command(&script, &load_path, remote_write.as_ref());
+        let command = k6_command(&script, &load_path, run.name, remote_write.as_ref());
         let mut spec = ChildSpec::new(format!("k6 {}", run.name), &self.tool.path)
             .args(command.args)
             .log(&run.log)

@@ -19,8 +19,14 @@ pub struct K6Command {
 }
 
 /// `k6 run` of `script` with the load in `load_file`; with `remote_write`, all
-/// samples also go there every second, trends as native histograms.
-pub fn k6_command(script: &Path, load_file: &Path, remote_write: Option<&Url>) -> K6Command {
+/// samples also go there every second, trends as native histograms; `run` is a
+/// label of theirs, since two k6 at once would write the same series.
+pub fn k6_command(
+    script: &Path,
+    load_file: &Path,
+    run: &str,
+    remote_write: Option<&Url>,
+) -> K6Command {
     let mut args: Vec<OsString> = [
         "run",
         "--no-usage-report",
@@ -41,7 +47,8 @@ pub fn k6_command(script: &Path, load_file: &Path, remote_write: Option<&Url>) -
         ("K6_NO_USAGE_REPORT", "true".into()),
     ];
     if let Some(url) = remote_write {
-        args.extend(["-o", "experimental-prometheus-rw"].map(OsString::from));
+        args.extend(["-o", "experimental-prometheus-rw", "--tag"].map(OsString::from));
+        args.push(format!("run={run}").into());
         env.extend([
             ("K6_PROMETHEUS_RW_SERVER_URL", url.as_str().into()),
             ("K6_PROMETHEUS_RW_TREND_AS_NATIVE_HISTOGRAM", "true".into()),
@@ -82,7 +89,12 @@ mod tests {
 
     #[test]
     fn the_script_comes_last_and_the_load_by_variable() {
-        let command = k6_command(Path::new("k6/x.js"), Path::new("/tmp/load.json"), None);
+        let command = k6_command(
+            Path::new("k6/x.js"),
+            Path::new("/tmp/load.json"),
+            "query",
+            None,
+        );
         assert_eq!(command.args.last(), Some(&OsString::from("k6/x.js")));
         assert!(
             command
@@ -95,8 +107,9 @@ mod tests {
     #[test]
     fn remote_write_is_an_output() {
         let url = Url::parse("http://127.0.0.1:9090/api/v1/write").expect("a URL");
-        let command = k6_command(Path::new("s.js"), Path::new("l.json"), Some(&url));
+        let command = k6_command(Path::new("s.js"), Path::new("l.json"), "query", Some(&url));
         assert!(command.args.contains(&"experimental-prometheus-rw".into()));
+        assert!(command.args.contains(&"run=query".into()));
         assert!(
             command
                 .env

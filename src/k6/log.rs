@@ -18,6 +18,8 @@ pub struct K6Log {
     pub exceptions: Vec<String>,
     /// Failed queries, the first few of each VU.
     pub failed_queries: Vec<String>,
+    /// Flushes that Prometheus did not take.
+    pub remote_write_failures: u64,
     /// Of k6's last progress line.
     pub iterations: Option<IterationCount>,
     /// Lines of this module's own prefix that make no sense.
@@ -79,6 +81,10 @@ pub fn parse(text: &str) -> K6Log {
             if read_own(&line[at + PREFIX.len()..], &mut log).is_none() {
                 log.unreadable.push(line.to_owned());
             }
+        } else if line.contains("output=\"Prometheus remote write\"")
+            && line.contains("level=error")
+        {
+            log.remote_write_failures += 1;
         } else if let Some(count) = iteration_count(line) {
             log.iterations = Some(count);
         }

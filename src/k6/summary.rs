@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -35,6 +36,7 @@ pub enum SummaryError {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Setup included.
+    #[serde(rename = "duration_seconds", serialize_with = "as_seconds")]
     pub duration: Duration,
     pub trends: BTreeMap<String, Trend>,
     pub counters: BTreeMap<String, Counter>,
@@ -44,8 +46,9 @@ pub struct Summary {
     pub thresholds: Vec<Threshold>,
 }
 
-/// Of a trend without samples only the count means anything: 0.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Of a trend without samples only the count means anything: 0. As JSON, values
+/// that are times have keys that end in `_ms`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trend {
     pub count: u64,
     /// Whether the values are times, which are in milliseconds.
@@ -58,8 +61,37 @@ pub struct Trend {
     pub p95: f64,
     pub p99: f64,
     /// Percentiles that only a threshold asked for, as k6 names them: `p(99.9)`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub further: BTreeMap<String, f64>,
+}
+
+impl Serialize for Trend {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let unit = if self.is_time { "_ms" } else { "" };
+        let named = [
+            ("min", self.min),
+            ("avg", self.avg),
+            ("max", self.max),
+            ("p50", self.p50),
+            ("p90", self.p90),
+            ("p95", self.p95),
+            ("p99", self.p99),
+        ];
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("count", &self.count)?;
+        for (name, value) in named {
+            map.serialize_entry(&format!("{name}{unit}"), &value)?;
+        }
+        for (name, value) in &self.further {
+            // `p(99.9)` becomes `p99.9_ms`.
+            let name = name.replace(['(', ')'], "");
+            map.serialize_entry(&format!("{name}{unit}"), value)?;
+        }
+        map.end()
+    }
+}
+
+fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 impl Trend {
@@ -102,11 +134,24 @@ impl Rate {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gauge {
+    /// Whether the values are times, which are in milliseconds.
+    pub is_time: bool,
     pub value: f64,
     pub min: f64,
     pub max: f64,
+}
+
+impl Serialize for Gauge {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let unit = if self.is_time { "_ms" } else { "" };
+        let mut map = serializer.serialize_map(Some(3))?;
+        for (name, value) in [("value", self.value), ("min", self.min), ("max", self.max)] {
+            map.serialize_entry(&format!("{name}{unit}"), &value)?;
+        }
+        map.end()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -181,6 +226,7 @@ impl Summary {
             }
             "gauge" => {
                 let gauge = Gauge {
+                    is_time: metric.get("contains")?.text()? == "time",
                     value: values.get("value")?.number()?,
                     min: values.get("min")?.number()?,
                     max: values.get("max")?.number()?,

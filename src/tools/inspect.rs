@@ -196,8 +196,7 @@ fn read_version(tool: Tool, answer: &str) -> Option<Option<Version>> {
         Tool::K6 => {
             // "k6 v1.8.1 (go1.26.8, linux/amd64)"; 2.x names itself by its file.
             let (name, rest) = answer.lines().next()?.split_once(" v")?;
-            let of_go = rest.contains("(go") || rest.contains(", go");
-            (of_go && !name.contains(' ')).then(|| Version::parse(rest))
+            (name.starts_with("k6") && !name.contains(' ')).then(|| Version::parse(rest))
         }
         Tool::Prometheus => version_after(answer, "prometheus, version "),
         Tool::Otelcol => {

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use tempo_perf::error_chain::chain;
 use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::settings::ToolPaths;
-use tempo_perf::tools::{Origin, Progress, Tool, ToolError, ToolStatus, Toolbox};
+use tempo_perf::tools::{Origin, Progress, Tool, ToolStatus, Toolbox};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

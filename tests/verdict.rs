@@ -395,7 +395,8 @@ fn a_threshold_on_any_percentile_shows_that_percentile() {
 /// What a reader is told, for every kind of failure.
 #[test]
 fn every_failure_tells_its_likely_cause() {
-    let stories: Vec<(&str, &str, fn(&mut Observations))> = vec![
+    type Story = (&'static str, &'static str, fn(&mut Seen));
+    let stories: Vec<Story> = vec![
         ("Tempo's rate limit", "bytes acknowledged", |it| {
             let summary = of(it, Role::Ingestion);
             count(summary, "acknowledged_bytes{op:push}", 1.0);

@@ -2,13 +2,14 @@
 //! a server in this process that discards what it gets. All slots are written
 //! anew for every trace.
 //!
-//! `TEMPO_PERF_K6_BIN=… cargo bench --bench load_cost`; `LOAD_COST_SECONDS` sets
-//! the length of each run. One row in seconds of one core: the machine should
+//! `cargo bench --bench load_cost`; the k6 is that of the cases, and
+//! `LOAD_COST_SECONDS` sets the length of each run. One row in seconds of one core: the machine should
 //! have nothing else to do.
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -22,7 +23,10 @@ use tempo_perf::corpus::Corpus;
 use tempo_perf::k6::command::k6_command;
 use tempo_perf::k6::load::{IngestionLoad, Load, planned_iterations, scenario_ms, solve_ingestion};
 use tempo_perf::k6::summary::Summary;
+use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::profile::TraceProfile;
+use tempo_perf::settings::Settings;
+use tempo_perf::tools::{Progress, Tool, Toolbox};
 use tempo_perf::units::{BYTES_PER_MB, ByteRate};
 
 struct Case {
@@ -62,14 +66,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(text) => text.parse()?,
         Err(_) => 15,
     };
-    let k6 = std::env::var_os("TEMPO_PERF_K6_BIN").map_or_else(|| "k6".into(), PathBuf::from);
     let runtime = tokio::runtime::Runtime::new()?;
+    let settings = Settings::from_args([OsString::from("load_cost")])?.settings;
+    let supervisor = Supervisor::new(env!("CARGO_BIN_EXE_tempo-perf"), false);
+    let toolbox = Toolbox::new(
+        settings.tools,
+        supervisor,
+        Interrupt::install()?,
+        Progress::stderr(),
+    );
+    let k6 = runtime.block_on(toolbox.resolve(Tool::K6))?;
+    println!("k6 {} ({})", k6.version, k6.path.display());
     let url = runtime.block_on(start_sink())?;
 
     println!("    MB/s  traces   VUs  per request   reached   CPU-s/MB   peak MB  dropped  p99 ms");
     for case in CASES {
         let dir = tempfile::tempdir()?;
-        let row = measure(&k6, dir.path(), &url, &case, seconds * 1000)?;
+        let row = measure(&k6.path, dir.path(), &url, &case, seconds * 1000)?;
         println!("{row}");
     }
     println!("aims: {AIM_CPU_SECONDS_PER_MB} CPU-s/MB at 23 MB/s, {AIM_MEMORY_MB} MB at 200 VUs");

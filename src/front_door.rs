@@ -93,15 +93,22 @@ struct Shared {
 }
 
 fn trial(found: Discovered, shared: Arc<Shared>) -> Trial {
+    let name = found.name.clone();
     Trial::test(found.name, move || {
         if let Some(signal) = shared.interrupt.signal() {
             return Err(Failed::from(format!(
                 "not started: interrupted by {signal}"
             )));
         }
-        let profile = found
-            .profile
-            .map_err(|errors| Failed::from(errors.to_string()))?;
+        let profile = found.profile.map_err(|errors| {
+            Failed::from(case::refuse_profile(
+                &name,
+                &shared.settings,
+                shared.target,
+                &shared.invocation,
+                &errors,
+            ))
+        })?;
         let case = Case {
             profile: &profile,
             settings: &shared.settings,

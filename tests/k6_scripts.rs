@@ -2,9 +2,10 @@
 //! a few seconds and listens on 127.0.0.1 only.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -24,15 +25,40 @@ use tempo_perf::k6::load::*;
 use tempo_perf::k6::log::{self, K6Log, ReadbackKind};
 use tempo_perf::k6::query_mix;
 use tempo_perf::k6::summary::Summary;
+use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::profile::TraceProfile;
+use tempo_perf::settings::Settings;
+use tempo_perf::tools::{Progress, Tool, Toolbox};
 use tempo_perf::verdict::k6_values;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const RUN: u32 = 77;
 const SEED: u32 = 5;
 
-fn k6_binary() -> PathBuf {
-    std::env::var_os("TEMPO_PERF_K6_BIN").map_or_else(|| "k6".into(), PathBuf::from)
+/// The k6 of the cases, built if need be.
+fn k6_binary() -> &'static Path {
+    static K6: OnceLock<PathBuf> = OnceLock::new();
+    K6.get_or_init(|| {
+        // On a thread of its own: tests call it from within a runtime.
+        let resolving = std::thread::spawn(|| {
+            let settings = Settings::from_args([OsString::from("k6_scripts")])
+                .expect("the variables are well-formed")
+                .settings;
+            let supervisor = Supervisor::new(env!("CARGO_BIN_EXE_tempo-perf"), false);
+            let toolbox = Toolbox::new(
+                settings.tools,
+                supervisor,
+                Interrupt::manual(),
+                Progress::stderr(),
+            );
+            tokio::runtime::Runtime::new()
+                .expect("a runtime")
+                .block_on(toolbox.resolve(Tool::K6))
+                .expect("k6 must be there")
+                .path
+        });
+        resolving.join().expect("k6 must be there")
+    })
 }
 
 /// What the server does with what it is sent.
@@ -172,7 +198,7 @@ async fn run(script: &str, mut load: Load) -> Outcome {
         .stdin(Stdio::null())
         .output()
         .await
-        .expect("k6 must start: set TEMPO_PERF_K6_BIN");
+        .expect("k6 must start");
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     Outcome {
@@ -220,21 +246,19 @@ fn ingestion(corpus: &Corpus, base: &str, duration_ms: u64, traces: u32) -> Inge
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs k6 (TEMPO_PERF_K6_BIN)"]
 async fn javascript_and_rust_agree_on_identities() {
     let output = tokio::process::Command::new(k6_binary())
         .args(["run", "--no-usage-report", "--address", ""])
         .arg(Path::new(ROOT).join("tests/trace_identity.js"))
         .output()
         .await
-        .expect("k6 must start: set TEMPO_PERF_K6_BIN");
+        .expect("k6 must start");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("CHECKED 45"), "{text}");
     assert!(!text.contains("DIFFERENT"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs k6 (TEMPO_PERF_K6_BIN)"]
 async fn every_percentile_that_a_threshold_names_is_in_the_summary() {
     let dir = tempfile::tempdir().expect("a directory");
     let corpus = Corpus::generate(TraceProfile::Small, SEED);
@@ -264,7 +288,6 @@ async fn every_percentile_that_a_threshold_names_is_in_the_summary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs k6 (TEMPO_PERF_K6_BIN)"]
 async fn bodies_are_byte_for_byte_those_that_rust_fills() {
     let dir = tempfile::tempdir().expect("a directory");
     for (profile, traces) in [(TraceProfile::Small, 5), (TraceProfile::Xlarge, 1)] {
@@ -317,7 +340,6 @@ async fn bodies_are_byte_for_byte_those_that_rust_fills() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs k6 (TEMPO_PERF_K6_BIN)"]
 async fn refusals_are_counted_by_reason_and_logged_within_bounds() {
     let dir = tempfile::tempdir().expect("a directory");
     let corpus = Corpus::generate(TraceProfile::Small, SEED);
@@ -367,7 +389,6 @@ async fn refusals_are_counted_by_reason_and_logged_within_bounds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs k6 (TEMPO_PERF_K6_BIN)"]
 async fn queries_follow_the_mix_and_ask_for_known_traces() {
     let dir = tempfile::tempdir().expect("a directory");
     let corpus = Corpus::generate(TraceProfile::Small, SEED);
@@ -437,7 +458,6 @@ async fn queries_follow_the_mix_and_ask_for_known_traces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs k6 (TEMPO_PERF_K6_BIN)"]
 async fn read_back_tells_missing_partial_and_altered_apart() {
     let dir = tempfile::tempdir().expect("a directory");
     let corpus = Corpus::generate(TraceProfile::Medium, SEED);
@@ -513,7 +533,6 @@ async fn read_back_tells_missing_partial_and_altered_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs k6 (TEMPO_PERF_K6_BIN)"]
 async fn a_start_in_the_future_is_awaited() {
     let dir = tempfile::tempdir().expect("a directory");
     let corpus = Corpus::generate(TraceProfile::Small, SEED);
@@ -547,7 +566,6 @@ async fn a_start_in_the_future_is_awaited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs k6 (TEMPO_PERF_K6_BIN)"]
 async fn a_corpus_that_is_not_there_stops_the_script_with_what_to_do() {
     let dir = tempfile::tempdir().expect("a directory");
     let corpus = Corpus::generate(TraceProfile::Small, SEED);
@@ -561,7 +579,7 @@ async fn a_corpus_that_is_not_there_stops_the_script_with_what_to_do() {
         .envs(command.env)
         .output()
         .await
-        .expect("k6 must start: set TEMPO_PERF_K6_BIN");
+        .expect("k6 must start");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
     assert!(text.contains("tempo-perf corpus"), "{text}");

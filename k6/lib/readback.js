@@ -18,6 +18,7 @@ const results = {
 };
 const TAGS = { op: 'readback' };
 const LISTED_DIFFERENCES = 4;
+const LONGEST_PAUSE_MS = 1000;
 
 export function readbackScenario(load) {
   const readback = load.readback;
@@ -47,15 +48,17 @@ export function readbackIteration(load, corpus) {
     const url = `${base}/api/v2/traces/${expected.traceId}`;
     const deadline = exec.scenario.startTime + settings.deadline_ms;
     let finding;
+    let pauseMs = settings.pause_ms;
     for (;;) {
       const response = http.get(url, params);
       finding = judge(response, expected);
       failed.add(finding.kind === 'unreadable', TAGS);
-      sleep(settings.pause_ms / 1000);
       // A trace that differs will not mend; one that is incomplete may.
       if (finding.kind === 'found' || finding.kind === 'altered' || Date.now() >= deadline) {
         break;
       }
+      sleep(Math.min(pauseMs, LONGEST_PAUSE_MS) / 1000);
+      pauseMs *= 2;
     }
     results[finding.kind].add(1);
     if (finding.kind !== 'found') {

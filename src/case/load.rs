@@ -78,7 +78,7 @@ pub(super) async fn put_on(
         end: later(start, to),
     });
     let loading = wait_for_runs(&running.plan, environment, runs, start);
-    let (finished, before) = tokio::join!(loading, baseline(environment));
+    let (finished, before) = tokio::join!(loading, baseline(environment, start));
     let finished = finished?;
     running.stages.note_at("to start", trial_until_start);
     running.stages.note("load", begun, begun.elapsed());
@@ -114,11 +114,22 @@ async fn prove_the_way(
     Ok(crate::environment::push_until_accepted(&url, &body, plan.ready_timeout).await?)
 }
 
-/// Tempo's counters before the load, once Prometheus has its series: done while
-/// k6 starts, because the load waits for its time anyway.
-async fn baseline(environment: &dyn Environment) -> Result<CounterSnapshot, EnvironmentError> {
+/// Tempo's counters before the load, and the wait until Prometheus has its
+/// series: done while k6 starts, because the load waits for its time anyway.
+async fn baseline(
+    environment: &dyn Environment,
+    start: Timestamp,
+) -> Result<CounterSnapshot, EnvironmentError> {
+    let early = environment.tempo_counters().await?;
     environment.wait_for_scrape(Timestamp::now()).await?;
-    environment.tempo_counters().await
+    // What a queued collector still had of the first trace is in this one; but
+    // after a late scrape it may have traces of the load, too.
+    let late = environment.tempo_counters().await?;
+    Ok(if Timestamp::now() < start {
+        late
+    } else {
+        early
+    })
 }
 
 fn start_at(plan: &Plan) -> Timestamp {

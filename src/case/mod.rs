@@ -18,7 +18,7 @@ use crate::k6::summary::Summary;
 use crate::plan::checks::Role;
 use crate::plan::{self, Plan};
 use crate::process::{Interrupt, Supervisor};
-use crate::profile::Profile;
+use crate::profile::{Profile, ProfileErrors};
 use crate::report::{self, Machine, OutputDir, Report, SCHEMA_VERSION, State, Style};
 use crate::settings::{Settings, Target};
 use evidence::Evidence;
@@ -122,14 +122,14 @@ impl Running {
     /// Plans the case and opens its output.
     fn begin(case: &Case<'_>) -> Result<Self, String> {
         let name = &case.profile.name;
-        let plan = plan::plan(
-            case.profile,
-            case.settings,
-            case.target,
-            case.sizes,
-            run_number(),
-        )
-        .map_err(|err| chain(&err))?;
+        let run = run_number();
+        let plan = plan::plan(case.profile, case.settings, case.target, case.sizes, run).map_err(
+            |err| {
+                let nothing_ran =
+                    blank_report(name, case.settings, case.target, case.invocation, run);
+                refuse(nothing_ran, case.settings, chain(&err))
+            },
+        )?;
         let output = OutputDir::open(&case.settings.output, name).map_err(|err| chain(&err))?;
         eprintln!("\n{name}\n{}", plan::render::head(&plan));
         let mut running = Self {
@@ -196,7 +196,7 @@ impl Running {
     ) -> Result<(), Stopped> {
         self.report.components = environment.components();
         let capabilities = environment.capabilities();
-        plan::checks::settle(&mut self.plan.checks, &capabilities);
+        self.plan.settle(&capabilities);
         if let Some(stand_in) = &capabilities.stand_in {
             self.report.built_in_trace_store = true;
             self.report.notes.push(format!("the backend is {stand_in}"));
@@ -251,12 +251,18 @@ impl Running {
         outcome: Result<(), Stopped>,
     ) -> (Result<(), String>, Result<(), report::ReportError>) {
         self.report.finished = Some(Timestamp::now());
+        // Not carried out to its end, whatever its checks say.
+        let stopped = outcome.is_err();
         let failed = |checks: &[crate::verdict::Check]| checks.iter().any(|check| check.failed());
         let verdict = match outcome {
             Ok(()) if failed(&self.report.checks) => {
                 Err(report::failure_message(&self.report.checks))
             }
             Ok(()) => Ok(()),
+            Err(Stopped::Failed(why)) if failed(&self.report.checks) => Err(format!(
+                "{why}\n\n{}",
+                report::failure_message(&self.report.checks)
+            )),
             Err(Stopped::Failed(why)) => Err(why),
             Err(Stopped::Interrupted(signal)) => Err(format!("interrupted by {signal}")),
         };
@@ -265,7 +271,7 @@ impl Running {
         } else {
             State::Final
         };
-        if self.report.checks.is_empty() || case.interrupt.is_set() {
+        if stopped || case.interrupt.is_set() {
             self.report.error = verdict.as_ref().err().cloned();
         }
         let written = self.write_last(case);
@@ -282,39 +288,97 @@ impl Running {
     fn write_last(&mut self, case: &Case<'_>) -> Result<(), report::ReportError> {
         self.output.write_junit(&self.report)?;
         self.save()?;
-        if let Some(path) = &case.settings.junit {
-            let rebuilt =
-                report::rebuild_invocation_junit(path, self.output.path(), case.invocation)?;
-            for unreadable in &rebuilt.unreadable {
-                eprintln!("  left out of {}: {}", path.display(), chain(unreadable));
-            }
-        }
-        Ok(())
+        write_invocation_junit(case.settings, &self.output, case.invocation)
     }
+}
+
+/// Leaves the report of a case that cannot be run at all, so that no file over
+/// all cases is green for want of it. Returns what to say of the case.
+fn refuse(mut report: Report, settings: &Settings, why: String) -> String {
+    report.state = State::Final;
+    report.finished = Some(report.started);
+    report.error = Some(why.clone());
+    let written = OutputDir::open(&settings.output, &report.profile).and_then(|output| {
+        output.write_junit(&report)?;
+        report.files = output.existing_files()?;
+        output.write_report(&report)?;
+        write_invocation_junit(settings, &output, &report.invocation_id)
+    });
+    match written {
+        Ok(()) => why,
+        Err(err) => format!("{why}\nand {}", chain(&err)),
+    }
+}
+
+/// As [`run`], for a profile that is not valid.
+pub fn refuse_profile(
+    name: &str,
+    settings: &Settings,
+    target: Target,
+    invocation: &str,
+    errors: &ProfileErrors,
+) -> String {
+    let report = blank_report(name, settings, target, invocation, run_number());
+    refuse(report, settings, errors.to_string())
+}
+
+fn write_invocation_junit(
+    settings: &Settings,
+    output: &OutputDir,
+    invocation: &str,
+) -> Result<(), report::ReportError> {
+    let Some(path) = &settings.junit else {
+        return Ok(());
+    };
+    let rebuilt = report::rebuild_invocation_junit(path, output.path(), invocation)?;
+    for unreadable in &rebuilt.unreadable {
+        eprintln!("  left out of {}: {}", path.display(), chain(unreadable));
+    }
+    Ok(())
 }
 
 fn first_report(case: &Case<'_>, plan: &Plan) -> Report {
     Report {
+        plan: as_json(plan),
+        not_applied: plan.not_applied.clone(),
+        ..blank_report(
+            &plan.profile.name,
+            case.settings,
+            case.target,
+            case.invocation,
+            plan.run,
+        )
+    }
+}
+
+fn blank_report(
+    profile: &str,
+    settings: &Settings,
+    target: Target,
+    invocation: &str,
+    run: u32,
+) -> Report {
+    Report {
         schema_version: SCHEMA_VERSION,
         state: State::Running,
-        profile: plan.profile.name.clone(),
-        test_type: plan.test_type,
-        target: plan.target,
-        run_id: plan.run.to_string(),
-        seed: plan.seed,
-        invocation_id: case.invocation.to_string(),
+        profile: profile.to_string(),
+        test_type: settings.test_type,
+        target,
+        run_id: run.to_string(),
+        seed: settings.seed,
+        invocation_id: invocation.to_string(),
         started: Timestamp::now(),
         finished: None,
         error: None,
         built_in_trace_store: false,
-        plan: as_json(plan),
+        plan: serde_json::Value::Null,
         components: Vec::new(),
         machine: Machine::gather(),
         window: None,
         load: serde_json::Value::Null,
         stages: Vec::new(),
         checks: Vec::new(),
-        not_applied: plan.not_applied.clone(),
+        not_applied: Vec::new(),
         notes: Vec::new(),
         files: Vec::new(),
     }

@@ -48,15 +48,20 @@ async fn try_read_back(
         });
     }
     let sampled = numbers.len() as u64;
+    // Asking a Tempo that is gone would take until the deadline.
+    if let Some(dead) = environment.dead_components().first() {
+        return Err(dead.lines().next().unwrap_or(dead).to_string());
+    }
     let base = environment
         .addresses()
         .query
         .ok_or("there is no address to query")?;
     let dir = environment.work_dir().join("corpus");
+    let delay = environment.capabilities().visibility_delay;
     let run = K6Run {
         name: "readback",
         script: "readback-test.js",
-        load: k6_load::read_back(plan, &dir, &base, numbers),
+        load: k6_load::read_back(plan, &dir, &base, delay, numbers),
         log: output.k6_log(Log::ReadBack),
         timeout: plan.job_timeout,
         remote_write: false,
@@ -162,4 +167,112 @@ fn spread(seed: u32, index: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::profile::TraceProfile;
+    use crate::settings::{Settings, Target};
+
+    fn plan_of(traces_per_request: u32) -> Plan {
+        let text = format!(
+            "name: demo\ndescription: test\ntempo: {{variant: monolithic}}\nk6:\n  \
+             vus: {{min: 1, max: 2}}\n  ingestion: {{mbPerSecond: 1, traceProfile: small, \
+             tracesPerRequest: {traces_per_request}}}\n  query: {{queriesPerSecond: 2}}\n"
+        );
+        let profile = crate::profile::parse(std::path::Path::new("demo.yaml"), &text)
+            .expect("the profile is valid");
+        crate::plan::plan(&profile, &Settings::default(), Target::Local, &[], 1)
+            .expect("there is a plan")
+    }
+
+    fn sample_of(
+        traces_per_request: u32,
+        sent: u64,
+        refused: impl IntoIterator<Item = u64>,
+        readable_bytes: Option<u64>,
+    ) -> Vec<u64> {
+        let accepted = Accepted {
+            sent,
+            refused: refused.into_iter().collect(),
+        };
+        let corpus = corpus();
+        sample(
+            &plan_of(traces_per_request),
+            &corpus,
+            &accepted,
+            readable_bytes,
+        )
+    }
+
+    fn corpus() -> Corpus {
+        Corpus::generate(TraceProfile::Small, 1)
+    }
+
+    #[test]
+    fn of_a_small_run_every_trace_is_taken() {
+        for traces in [1, 2, 100, READ_BACK_TRACES] {
+            let all: Vec<u64> = (0..traces).collect();
+            assert_eq!(sample_of(1, traces, [], None), all, "of {traces} traces");
+        }
+        assert_eq!(sample_of(4, 5, [], None), (0..20).collect::<Vec<_>>());
+        assert_eq!(sample_of(1, 0, [], None), [0; 0]);
+    }
+
+    #[test]
+    fn of_a_large_run_each_stretch_gives_one_trace() {
+        let sent = 1_000_000;
+        let numbers = sample_of(1, sent, [], None);
+        assert_eq!(numbers.len() as u64, READ_BACK_TRACES);
+        for (index, number) in numbers.iter().enumerate() {
+            let index = index as u64;
+            let stretch = sent * index / READ_BACK_TRACES..sent * (index + 1) / READ_BACK_TRACES;
+            assert!(stretch.contains(number), "{number} must lie in {stretch:?}");
+        }
+        let offsets: BTreeSet<u64> = numbers
+            .iter()
+            .zip(0..)
+            .map(|(number, index)| number - sent * index / READ_BACK_TRACES)
+            .collect();
+        assert!(
+            offsets.len() > 300,
+            "not all at the same place of their stretch"
+        );
+        assert_eq!(sample_of(1, sent, [], None), numbers, "the same each time");
+    }
+
+    #[test]
+    fn traces_of_refused_requests_are_never_taken() {
+        let traces_per_request = 10;
+        // Every request but each third was refused.
+        let refused: Vec<u64> = (0..3000).filter(|request| request % 3 != 1).collect();
+        let numbers = sample_of(traces_per_request, 3000, refused, None);
+        assert_eq!(numbers.len() as u64, READ_BACK_TRACES);
+        for number in &numbers {
+            assert_eq!(number / 10 % 3, 1, "trace {number} was refused");
+        }
+        assert_eq!(sample_of(1, 10, 0..10, None), [0; 0]);
+        assert_eq!(sample_of(1, 10, 1..10, None), [0]);
+    }
+
+    #[test]
+    fn of_a_bounded_memory_only_the_last_part_is_asked_for() {
+        let readable = (1000.0 * corpus().mean_bytes_per_trace()) as u64;
+        let numbers = sample_of(1, 100_000, [], Some(readable));
+        assert_eq!(numbers.len() as u64, READ_BACK_TRACES);
+        assert!(
+            numbers
+                .iter()
+                .all(|number| (98_999..100_000).contains(number))
+        );
+        let little = (20.0 * corpus().mean_bytes_per_trace()) as u64 + 1;
+        assert_eq!(
+            sample_of(1, 100_000, [], Some(little)),
+            (99_980..100_000).collect::<Vec<_>>()
+        );
+        assert_eq!(sample_of(1, 100, [], Some(u64::MAX)).len(), 100);
+    }
 }

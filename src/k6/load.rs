@@ -114,7 +114,7 @@ pub struct ReadbackLoad {
     /// Numbers of the traces to read, each once.
     pub traces: Vec<u64>,
     pub vus: u32,
-    /// Pause of a VU between two requests.
+    /// Pause before an absent trace is asked for again; it doubles each time.
     pub pause_ms: u64,
     /// An absent trace is asked for again until so long after the start.
     pub deadline_ms: u64,

@@ -382,7 +382,7 @@ fn threshold_on_runs(metric: &str, expression: &str, test_type: TestType) -> Vec
 }
 
 /// The `op` tag of a threshold's metric, `http_req_duration{op:push}`.
-fn operation_of(metric: &str) -> Option<&str> {
+pub(super) fn operation_of(metric: &str) -> Option<&str> {
     let tags = metric.split_once('{')?.1.trim_end_matches('}');
     tags.split(',')
         .find_map(|tag| tag.trim().strip_prefix("op:"))
@@ -491,9 +491,8 @@ fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
     checks
 }
 
-/// Takes from the plan what this environment cannot measure. Done before the
-/// load; afterwards no check can become not applicable any more.
-pub fn settle(checks: &mut [PlannedCheck], capabilities: &Capabilities) {
+/// What this environment cannot measure does not apply.
+pub(super) fn settle(checks: &mut [PlannedCheck], capabilities: &Capabilities) {
     for check in checks {
         let missing = match &check.measure {
             Measure::PromQl { .. }

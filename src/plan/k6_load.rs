@@ -27,8 +27,11 @@ const READ_BACK_VUS: u32 = 4;
 const SEARCH_WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Tempo's own default.
 const SEARCH_LIMIT: u32 = 20;
-/// How long an accepted trace may take to be readable.
-const READ_BACK_DEADLINE: Duration = Duration::from_secs(30);
+/// How long an accepted trace may take to be readable, beyond the delay after
+/// which it should be.
+const READ_BACK_PATIENCE: Duration = Duration::from_secs(5);
+/// Before a trace that is not there yet is asked for again; then doubled.
+const READ_BACK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The ingestion of `duration` (warm-up included) from `start_at` on.
 pub fn ingestion(
@@ -122,17 +125,24 @@ pub fn query(
 }
 
 /// Reading back the traces of the given numbers.
-pub fn read_back(plan: &Plan, corpus_dir: &Path, base: &Url, traces: Vec<u64>) -> Load {
+pub fn read_back(
+    plan: &Plan,
+    corpus_dir: &Path,
+    base: &Url,
+    visibility_delay: Duration,
+    traces: Vec<u64>,
+) -> Load {
+    let deadline = visibility_delay + READ_BACK_PATIENCE;
     let mut file = Load {
-        duration_ms: millis(READ_BACK_DEADLINE + QUERY_TIMEOUT),
-        scenario_ms: scenario_ms(millis(READ_BACK_DEADLINE + QUERY_TIMEOUT)),
+        duration_ms: millis(deadline + QUERY_TIMEOUT),
+        scenario_ms: scenario_ms(millis(deadline + QUERY_TIMEOUT)),
         graceful_stop_ms: millis(QUERY_TIMEOUT),
         readback: Some(ReadbackLoad {
             base_url: base.as_str().trim_end_matches('/').to_string(),
             traces,
             vus: READ_BACK_VUS,
-            pause_ms: 0,
-            deadline_ms: millis(READ_BACK_DEADLINE),
+            pause_ms: millis(READ_BACK_PAUSE),
+            deadline_ms: millis(deadline),
             timeout_ms: millis(QUERY_TIMEOUT),
             log_limit_per_vu: log_limit_per_vu(READ_BACK_VUS),
         }),

@@ -1,6 +1,7 @@
 //! The plan of a case: profile × test type × settings with every number
 //! resolved. Nothing after it reads a variable or a file of the user's.
 
+pub mod asked;
 pub mod checks;
 pub mod k6_load;
 pub mod load;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::corpus::Corpus;
+use crate::environment::Capabilities;
 use crate::profile::{K6, Profile, Variant};
 use crate::report::NotApplied;
 use crate::settings::{Settings, Target, TestType};
@@ -138,7 +140,7 @@ pub fn plan(
     if checks.iter().all(|check| check.not_applicable.is_some()) {
         return Err(PlanError::NothingApplies { test_type });
     }
-    Ok(Plan {
+    let mut plan = Plan {
         not_applied: not_applied(&profile, target),
         test_type,
         target,
@@ -159,7 +161,9 @@ pub fn plan(
         max_concurrent_queries: settings.max_concurrent_queries,
         checks,
         profile,
-    })
+    };
+    asked::leave_out(&mut plan, Duration::ZERO);
+    Ok(plan)
 }
 
 impl Plan {
@@ -198,6 +202,13 @@ impl Plan {
                 number(self.query.queries_per_second.as_per_second()),
             ),
         ])
+    }
+
+    /// Takes from the plan what this environment cannot measure. Done before the
+    /// load; afterwards no check can become not applicable any more.
+    pub fn settle(&mut self, capabilities: &Capabilities) {
+        checks::settle(&mut self.checks, capabilities);
+        asked::leave_out(self, capabilities.visibility_delay);
     }
 
     /// Whether a k6 run of this plan pushes traces.

@@ -11,6 +11,7 @@
 mod api;
 mod batch;
 mod command;
+mod encoding;
 mod facts;
 mod faults;
 mod fragment;

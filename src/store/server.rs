@@ -179,8 +179,8 @@ fn serve(
 }
 
 impl RunningStore {
-    /// Takes no more requests, lets those in flight finish within two seconds,
-    /// and closes all connections.
+    /// Takes no more requests and lets those in flight finish, for at most two
+    /// seconds.
     ///
     /// # Errors
     /// When a server had failed.

@@ -88,10 +88,12 @@ pub fn names(
         if !window.overlaps(&trace) {
             continue;
         }
-        let mut new = false;
-        for fragment in &trace.fragments {
-            new |= seen.insert(fragment.keys);
-        }
+        let new = trace
+            .fragments
+            .iter()
+            .filter(|fragment| seen.insert(fragment.keys))
+            .count()
+            > 0;
         if query.map_or(!new, |query| !prefilter::may_match(query, &trace)) {
             continue;
         }
@@ -143,6 +145,8 @@ pub type Typed = (&'static str, String);
 #[derive(Default)]
 struct Values {
     found: BTreeSet<Typed>,
+    /// As encoded: most values of a store repeat, and need no decoding then.
+    seen: HashSet<Box<[u8]>>,
     bytes: usize,
     limit: Option<usize>,
 }
@@ -167,6 +171,10 @@ impl Values {
         if !self.is_full() && self.found.insert(typed) {
             self.bytes += length;
         }
+    }
+
+    fn is_new(&mut self, encoded: &[u8]) -> bool {
+        !self.seen.contains(encoded) && self.seen.insert(encoded.into())
     }
 
     fn is_full(&self) -> bool {
@@ -310,7 +318,9 @@ fn of_spans(
             each_field(span, number, |raw| match key {
                 Some(key) => add_attribute(raw, key, values),
                 None => {
-                    values.add(&Value::Text(text(raw)));
+                    if values.is_new(raw) {
+                        values.add(&Value::Text(text(raw)));
+                    }
                     Ok(())
                 }
             })
@@ -320,7 +330,7 @@ fn of_spans(
 
 fn add_attribute(raw: &[u8], key: &[u8], values: &mut Values) -> Result<(), WireError> {
     let attribute = RawAttribute::read(raw)?;
-    if attribute.key == key {
+    if attribute.key == key && values.is_new(attribute.encoded_value()) {
         values.add(&Value::from_attribute(attribute.value()?));
     }
     Ok(())

@@ -45,6 +45,10 @@ impl<'a> Attribute<'a> {
         Ok(Self { key, value })
     }
 
+    pub fn encoded_value(&self) -> &'a [u8] {
+        self.value
+    }
+
     pub fn value(&self) -> Result<AnyValue<'a>, WireError> {
         AnyValue::read(self.value)
     }

@@ -1,40 +1,26 @@
 //! `tempo-perf tools`: builds what is missing and shows all.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::error_chain::chain;
 use crate::process::{Interrupt, Supervisor};
-use crate::settings::ToolPaths;
+use crate::settings::Settings;
 
-use super::resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox, cache_dir};
+use super::resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox};
 use super::{PassedOver, Progress, Tool};
 
 /// Builds the pinned tools that are missing, and shows where each one is
+///
+/// The variables are those of a run: TEMPO_PERF_K6_BIN, TEMPO_PERF_OTELCOL_BIN,
+/// TEMPO_PERF_PROMETHEUS_BIN, TEMPO_PERF_TEMPO_BIN and TEMPO_PERF_TOOLS_DIR.
 #[derive(Debug, Args)]
 pub struct ToolsArgs {
     /// Only show; exit code 1 if a tool would have to be built
     #[arg(long, visible_alias = "list")]
     check: bool,
-
-    /// A k6 binary
-    #[arg(long, env = "TEMPO_PERF_K6_BIN", value_name = "PATH")]
-    k6_bin: Option<OsString>,
-    /// An OpenTelemetry Collector binary
-    #[arg(long, env = "TEMPO_PERF_OTELCOL_BIN", value_name = "PATH")]
-    otelcol_bin: Option<OsString>,
-    /// A Prometheus binary
-    #[arg(long, env = "TEMPO_PERF_PROMETHEUS_BIN", value_name = "PATH")]
-    prometheus_bin: Option<OsString>,
-    /// A Grafana Tempo binary
-    #[arg(long, env = "TEMPO_PERF_TEMPO_BIN", value_name = "PATH")]
-    tempo_bin: Option<OsString>,
-    /// Where built tools are kept [default: tempo-perf/tools in the user's cache]
-    #[arg(long, env = "TEMPO_PERF_TOOLS_DIR", value_name = "DIR")]
-    tools_dir: Option<OsString>,
 }
 
 impl ToolsArgs {
@@ -64,8 +50,12 @@ impl ToolsArgs {
         let interrupt = Interrupt::install().map_err(|error| other("handle signals", &error))?;
         let program = std::env::current_exe()
             .map_err(|error| other("find the path of tempo-perf", &error))?;
+        // The same variables as those of a run.
+        let settings = Settings::from_args([OsString::from("tempo-perf")])
+            .map_err(|error| Failure::Other(error.to_string()))?
+            .settings;
         let toolbox = Toolbox::new(
-            self.tool_paths()?,
+            settings.tools,
             Supervisor::new(program, false),
             interrupt,
             Progress::stderr(),
@@ -87,26 +77,6 @@ impl ToolsArgs {
                 .iter()
                 .all(|status| matches!(status, ToolStatus::Ready(_)));
             Ok(ExitCode::from(u8::from(!all_there)))
-        })
-    }
-
-    fn tool_paths(self) -> Result<ToolPaths, Failure> {
-        // An empty variable counts as unset.
-        let path =
-            |value: Option<OsString>| value.filter(|value| !value.is_empty()).map(PathBuf::from);
-        let tools_dir = self.tools_dir;
-        let cache = cache_dir(|name| match name {
-            "TEMPO_PERF_TOOLS_DIR" => tools_dir.clone(),
-            _ => std::env::var_os(name),
-        });
-        Ok(ToolPaths {
-            k6: path(self.k6_bin),
-            otelcol: path(self.otelcol_bin),
-            prometheus: path(self.prometheus_bin),
-            tempo: path(self.tempo_bin),
-            cache: cache.ok_or_else(|| {
-                Failure::Other("no place for built tools: set TEMPO_PERF_TOOLS_DIR or HOME".into())
-            })?,
         })
     }
 }

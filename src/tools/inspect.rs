@@ -193,7 +193,12 @@ pub(super) fn is_executable(path: &Path) -> bool {
 /// None if this is not the tool; Some(None) if it is, but states no version.
 fn read_version(tool: Tool, answer: &str) -> Option<Option<Version>> {
     match tool {
-        Tool::K6 => version_after(answer, "k6 v"),
+        Tool::K6 => {
+            // "k6 v1.8.1 (go1.26.8, linux/amd64)"; 2.x names itself by its file.
+            let (name, rest) = answer.lines().next()?.split_once(" v")?;
+            let of_go = rest.contains("(go") || rest.contains(", go");
+            (of_go && !name.contains(' ')).then(|| Version::parse(rest))
+        }
         Tool::Prometheus => version_after(answer, "prometheus, version "),
         Tool::Otelcol => {
             // "otelcol-contrib version 0.160.0"; collectors have names of their own.
@@ -316,6 +321,11 @@ mod tests {
     #[case::k6_2(
         Tool::K6,
         "k6 v2.2.0 (commit/0a1b2c, go1.26.8)",
+        Some(Some(Version::new(2, 2, 0)))
+    )]
+    #[case::k6_2_in_a_file_of_another_name(
+        Tool::K6,
+        "k6-2.2.0 v2.2.0 (go1.26.8, linux/amd64)",
         Some(Some(Version::new(2, 2, 0)))
     )]
     #[case::not_k6(Tool::K6, "K6 mark II", None)]

@@ -16,7 +16,7 @@ pub use build::BuildError;
 pub use command::ToolsArgs;
 pub use inspect::{InspectError, Version};
 pub use progress::Progress;
-pub use resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox, cache_dir};
+pub use resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tool {

@@ -252,26 +252,6 @@ impl Toolbox {
     }
 }
 
-/// The directory of built tools: TEMPO_PERF_TOOLS_DIR, else one in the user's
-/// cache. None if there is no home either.
-pub fn cache_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let path = |name| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let below = |base: PathBuf| base.join("tempo-perf").join("tools");
-    path("TEMPO_PERF_TOOLS_DIR")
-        // The specification of XDG tells to ignore relative paths.
-        .or_else(|| {
-            path("XDG_CACHE_HOME")
-                .filter(|base| base.is_absolute())
-                .map(below)
-        })
-        .or_else(|| path("HOME").map(|home| below(home.join(".cache"))))
-        .map(absolute)
-}
-
 fn ready(
     tool: Tool,
     path: PathBuf,
@@ -291,23 +271,4 @@ fn ready(
 /// A child may have another working directory than we.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[rstest::rstest]
-    #[case::variable(&[("TEMPO_PERF_TOOLS_DIR", "/t"), ("HOME", "/h")], Some("/t"))]
-    #[case::empty_is_unset(&[("TEMPO_PERF_TOOLS_DIR", ""), ("HOME", "/h")], Some("/h/.cache/tempo-perf/tools"))]
-    #[case::xdg(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/x/tempo-perf/tools"))]
-    #[case::relative_xdg(&[("XDG_CACHE_HOME", "x"), ("HOME", "/h")], Some("/h/.cache/tempo-perf/tools"))]
-    #[case::homeless(&[], None)]
-    fn the_cache(#[case] variables: &[(&str, &str)], #[case] expected: Option<&str>) {
-        let lookup = |name: &str| {
-            let (_, value) = variables.iter().find(|(key, _)| *key == name)?;
-            Some(OsString::from(value))
-        };
-        assert_eq!(cache_dir(lookup), expected.map(PathBuf::from));
-    }
 }

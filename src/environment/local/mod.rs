@@ -32,8 +32,9 @@ use crate::tools::{ResolvedTool, Tempo, Tool};
 /// Set-ups tried when another process takes one of the chosen ports.
 const SET_UP_ATTEMPTS: usize = 3;
 
-/// Tempo 2.10 can take more than 30 s to stop.
-const STOP_GRACE: Duration = Duration::from_secs(40);
+/// Tempo, which flushes first, can take more than 40 s to stop; but its data is
+/// deleted right after.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Matchers of Tempo's own series.
 const SELECTOR: &str = "job=\"tempo\"";

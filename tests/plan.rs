@@ -413,7 +413,7 @@ fn a_queued_collector_may_send_twice_so_bytes_are_not_compared() {
 
 #[test]
 fn what_the_environment_lacks_is_settled_with_its_reason_and_nothing_else() {
-    let mut checks = checks_of(TestType::Combined, |_| {});
+    let mut plan = planned(&built_in("1x-demo"), &Settings::default()).expect("a plan");
     let lacking = Capabilities {
         tempo_metrics: Err("no metrics".into()),
         collector_cpu: Err("no collector".into()),
@@ -422,8 +422,9 @@ fn what_the_environment_lacks_is_settled_with_its_reason_and_nothing_else() {
         read_back: Err("no address".into()),
         stand_in: None,
     };
-    checks::settle(&mut checks, &lacking);
-    let settled: BTreeMap<&str, Vec<&str>> = checks
+    plan.settle(&lacking);
+    let settled: BTreeMap<&str, Vec<&str>> = plan
+        .checks
         .iter()
         .filter_map(|check| Some((check.not_applicable.as_deref()?, check.name.as_str())))
         .fold(BTreeMap::new(), |mut all, (why, name)| {

@@ -29,6 +29,7 @@ use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::profile::TraceProfile;
 use tempo_perf::settings::Settings;
 use tempo_perf::tools::{Progress, Tool, Toolbox};
+use tempo_perf::verdict::k6_values;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const RUN: u32 = 77;
@@ -260,6 +261,35 @@ async fn javascript_and_rust_agree_on_identities() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("CHECKED 45"), "{text}");
     assert!(!text.contains("DIFFERENT"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_percentile_that_a_threshold_names_is_in_the_summary() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let corpus = Corpus::generate(TraceProfile::Small, SEED);
+    corpus.write_to(dir.path()).expect("writable");
+    let base = Arc::new(Server::default()).start().await;
+    let mut load = load(dir.path(), TraceProfile::Small, 2000);
+    load.ingestion = Some(ingestion(&corpus, &base, 2000, 1));
+    let metric = "http_req_duration{op:push}";
+    let never = "dropped_iterations";
+    load.thresholds.insert(
+        metric.into(),
+        vec!["p(99.90)<9999".into(), "p(75)<0".into()],
+    );
+    load.thresholds
+        .insert(never.into(), vec!["count==0".into()]);
+    let outcome = run("ingestion-test.js", load).await;
+    assert_eq!(outcome.code, Some(99), "p(75) is crossed: {}", outcome.text);
+    let judged = |metric, expression| {
+        k6_values::threshold(&outcome.summary, metric, expression)
+            .unwrap_or_else(|why| panic!("{why}: {}", outcome.text))
+    };
+    let (upper, passed) = judged(metric, "p(99.90)<9999");
+    assert!(passed && upper > 0.0, "{upper} ms");
+    let (lower, passed) = judged(metric, "p(75)<0");
+    assert!(!passed && lower <= upper, "{lower} ms");
+    assert_eq!(judged(never, "count==0"), (0.0, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use crate::corpus::Corpus;
 use crate::environment::{Environment, K6Finished};
 use crate::error_chain::chain;
 use crate::k6::exit::Exit;
-use crate::k6::log::{self, K6Log};
+use crate::k6::log::{self, K6Log, NotAccepted};
 use crate::k6::summary::Summary;
 use crate::metrics::exposition::{CounterSnapshot, delta};
 use crate::metrics::{self, Catalogue, Collected, PrometheusClient, Variables};
@@ -177,20 +177,24 @@ impl Evidence {
         if unlogged > 0 {
             return Err(format!("{unlogged} refused requests are not in the log"));
         }
-        let spans_of = |reason: &str| {
-            let refused = run
-                .log
-                .not_accepted
-                .iter()
-                .filter(|refusal| refusal.reason == reason);
-            refused
-                .map(|refusal| corpus.spans_of(refusal.traces()) as f64)
-                .sum::<f64>()
+        let (limited, uncertain): (Vec<_>, Vec<_>) = run
+            .log
+            .not_accepted
+            .iter()
+            .partition(|refusal| refusal.reason == "429");
+        let spans = |refusals: &[&NotAccepted]| -> u64 {
+            let each = refusals.iter();
+            each.map(|refusal| corpus.spans_of(refusal.traces())).sum()
         };
+        let bytes_uncertain: u64 = uncertain
+            .iter()
+            .map(|refusal| corpus.bytes_of(refusal.traces()))
+            .sum();
         Ok(Pushed {
             spans_acknowledged: k6_values::all_acknowledged_spans(summary)?,
-            spans_rate_limited: spans_of("429"),
-            spans_unanswered: spans_of("network"),
+            spans_rate_limited: spans(&limited) as f64,
+            spans_uncertain: spans(&uncertain) as f64,
+            bytes_uncertain: bytes_uncertain as f64,
             bytes_acknowledged: k6_values::all_acknowledged_bytes(summary)?,
         })
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::thresholds;
 use crate::environment::Capabilities;
 use crate::k6::load::operation_tag;
-use crate::profile::{CollectorMode, Operation, Profile, Slo};
+use crate::profile::{CollectorMode, Operation, Profile, Slo, variables};
 use crate::settings::TestType;
 use crate::verdict::{Bound, Source};
 
@@ -23,6 +23,13 @@ const MAX_SCHEDULE_LAG_MS: f64 = 100.0;
 
 /// How late both k6 runs may start after the common start.
 const MAX_START_LAG_MS: f64 = 500.0;
+
+/// Of what was pushed and what Tempo counted: more at Tempo is as wrong as less.
+const NEITHER_LOST_NOR_GAINED: Bound = Bound {
+    min: Some(0.0),
+    max: Some(0.0),
+    exclusive: false,
+};
 
 /// The two k6 runs that put on load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -52,7 +59,7 @@ pub enum Measure {
         expression: String,
     },
     /// PromQL with the variables still in it; with `of`, the bound is a factor
-    /// of that variable.
+    /// of the variable of that name.
     PromQl {
         expression: String,
         of: Option<String>,
@@ -264,6 +271,7 @@ fn load_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
     }
     if test_type != TestType::Query {
         checks.push(PlannedCheck {
+            bound: NEITHER_LOST_NOR_GAINED,
             unit: "spans".into(),
             ..check(
                 "spans lost before Tempo",
@@ -272,6 +280,7 @@ fn load_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
             )
         });
         checks.push(PlannedCheck {
+            bound: NEITHER_LOST_NOR_GAINED,
             unit: "B".into(),
             not_applicable: (profile.k6.ingestion.collector == CollectorMode::Queued)
                 .then(|| "a queued collector may send a request again".into()),
@@ -408,12 +417,18 @@ fn slo_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
                     Source::Prometheus,
                     Measure::PromQl {
                         expression: slo.expr,
-                        of: slo.of,
+                        of: slo.of.as_deref().map(variable_name),
                     },
                 )
             }
         })
         .collect()
+}
+
+/// `target_bytes_per_second` of `${target_bytes_per_second}`.
+fn variable_name(of: &str) -> String {
+    // Profiles are checked when they are read.
+    variables::factor_of(of).map_or(of, |v| v.name).to_string()
 }
 
 fn read_back_checks(test_type: TestType) -> Vec<PlannedCheck> {

@@ -147,6 +147,7 @@ pub fn bound(bound: &Bound, unit: &str) -> String {
         (None, Some(0.0)) if !bound.exclusive => format!("0{unit}"),
         (None, Some(max)) => format!("{below} {}{unit}", Significant(max)),
         (Some(min), None) => format!("{above} {}{unit}", Significant(min)),
+        (Some(min), Some(max)) if min == max => format!("{}{unit}", Significant(min)),
         (Some(min), Some(max)) => format!("{} to {}{unit}", Significant(min), Significant(max)),
         (None, None) => format!("any{unit}"),
     }

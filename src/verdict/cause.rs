@@ -168,8 +168,8 @@ fn users(plan: &Plan, observations: &Observations, role: Role) -> Option<String>
         )
     } else {
         format!(
-            "answers took {} s on average, so {} users would do, but at moments all of the \
-             {allocated} allocated were busy: raise k6.vus.min",
+            "answers took {} s on average, for which {} at a time would do, but at moments all \
+             {allocated} allocated virtual users were busy: raise k6.vus.min",
             Significant(seconds),
             Significant(needed.ceil())
         )

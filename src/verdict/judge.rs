@@ -53,9 +53,12 @@ pub struct Pushed {
     pub spans_acknowledged: f64,
     /// Of requests that were refused with HTTP 429.
     pub spans_rate_limited: f64,
-    /// Of requests without an answer: Tempo may have counted them or not.
-    pub spans_unanswered: f64,
+    /// Of requests that failed in any other way, or had no answer: Tempo may
+    /// have counted them or not.
+    pub spans_uncertain: f64,
     pub bytes_acknowledged: f64,
+    /// Of the same requests as `spans_uncertain`.
+    pub bytes_uncertain: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +105,8 @@ fn judge_one(plan: &Plan, planned: &PlannedCheck, observations: &Observations) -
     if planned.not_applicable.is_some() {
         return check;
     }
-    match measure(plan, planned, observations) {
+    let measured = measure(plan, planned, observations);
+    match measured.and_then(Measured::a_number) {
         Ok(Measured { value, passed }) => {
             check.observed = Some(value);
             let passed = passed.unwrap_or_else(|| check.bound.holds(value));
@@ -124,6 +128,16 @@ struct Measured {
     value: f64,
     /// k6's own verdict, where it gave one.
     passed: Option<bool>,
+}
+
+impl Measured {
+    /// What is not a number, such as a share of nothing, was not measured.
+    fn a_number(self) -> Result<Self, String> {
+        if self.value.is_nan() {
+            return Err("the value is not a number (NaN)".into());
+        }
+        Ok(self)
+    }
 }
 
 fn measure(
@@ -175,13 +189,17 @@ fn measure(
             let counted = observations.tempo.clone()?;
             let pushed = observations.pushed.clone()?;
             let expected = pushed.spans_acknowledged + pushed.spans_rate_limited;
-            let lost = expected - counted.spans_received - counted.spans_rate_limited;
-            let may_be_unanswered = lost < 0.0 && -lost <= pushed.spans_unanswered;
-            plain(if may_be_unanswered { 0.0 } else { lost })
+            let counted = counted.spans_received + counted.spans_rate_limited;
+            plain(lost(expected, counted, pushed.spans_uncertain))
         }
         Measure::BytesAtTempo => {
             let counted = observations.tempo.clone()?;
-            plain(observations.pushed.clone()?.bytes_acknowledged - counted.bytes_received)
+            let pushed = observations.pushed.clone()?;
+            plain(lost(
+                pushed.bytes_acknowledged,
+                counted.bytes_received,
+                pushed.bytes_uncertain,
+            ))
         }
         Measure::OtherDiscardedSpans => {
             plain(observations.tempo.clone()?.spans_discarded_otherwise)
@@ -208,6 +226,17 @@ fn measure(
         Measure::StartLag(role) => plain(k6_values::start_lag_ms(summary(observations, *role)?)?),
         Measure::K6Cores(role) => plain(run(observations, *role)?.cores.clone()?),
         Measure::CollectorCores => plain(observations.collector_cores.clone()?),
+    }
+}
+
+/// What Tempo counted too little; negative when it counted too much. What is
+/// uncertain it may have counted or not.
+fn lost(expected: f64, counted: f64, uncertain: f64) -> f64 {
+    let lost = expected - counted;
+    if lost < 0.0 && -lost <= uncertain {
+        0.0
+    } else {
+        lost
     }
 }
 

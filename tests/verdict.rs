@@ -115,6 +115,7 @@ fn summary(plan: &Plan, role: Role) -> Summary {
         gauges: BTreeMap::from([(
             "start_late".into(),
             Gauge {
+                is_time: true,
                 value: 0.0,
                 min: 0.0,
                 max: 0.0,

@@ -97,11 +97,6 @@ pub enum PlanError {
     },
     #[error("VUS_MIN and VUS_MAX: found {min} and {max}; the smaller must come first")]
     VusOutOfOrder { min: u32, max: u32 },
-    #[error(
-        "no check applies: the profile removes all thresholds and SLOs, and a test of type \
-         {test_type} has no others"
-    )]
-    NothingApplies { test_type: TestType },
 }
 
 /// Makes the plan of one case. `sizes` are the profiles that SIZE may name.
@@ -137,9 +132,6 @@ pub fn plan(
         && (target != Target::Endpoint || settings.tempo_endpoint.is_some());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let checks = checks::plan(&profile, test_type, cores);
-    if checks.iter().all(|check| check.not_applicable.is_some()) {
-        return Err(PlanError::NothingApplies { test_type });
-    }
     let mut plan = Plan {
         not_applied: not_applied(&profile, target),
         test_type,

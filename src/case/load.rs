@@ -80,7 +80,7 @@ pub(super) async fn put_on(
     let loading = wait_for_runs(&running.plan, environment, runs, start);
     let (finished, before) = tokio::join!(loading, baseline(environment, start));
     let finished = finished?;
-    running.stages.note_at("to start", trial_until_start);
+    running.stages.note_at("until load", trial_until_start);
     running.stages.note("load", begun, begun.elapsed());
     evidence.collector_cores = collector_cores(environment, collector_before, begun.elapsed());
     for (role, run) in finished {

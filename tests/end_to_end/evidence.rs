@@ -26,7 +26,7 @@ fn a_combined_case_passes_and_leaves_all_its_evidence() {
     let finished = running.wait().passes().says(&[
         "the built-in trace store, which is not Tempo",
         "bytes acknowledged",
-        "to start",
+        "until load",
         "results in",
     ]);
 
@@ -76,7 +76,7 @@ fn a_combined_case_passes_and_leaves_all_its_evidence() {
         report.stage(stage);
     }
     assert!(report.stage("load") >= 15.0);
-    assert!(report.stage("to start") < TO_START_LIMIT);
+    assert!(report.stage("until load") < TO_START_LIMIT);
 
     let files: Vec<&str> = report.json["files"]
         .as_array()

@@ -62,6 +62,8 @@ fn run_of(change: impl FnOnce(&mut Profile)) -> Run {
             .filter(|check| matches!(check.measure, Measure::PromQl { .. }))
             .map(|check| (check.name.clone(), ("sent".to_string(), Ok(0.0))))
             .collect(),
+        tempo_restarted: None,
+        machine_cores: Ok(0.5),
         read_back: Ok(ReadBackFound {
             sampled: 459,
             missing: 0,
@@ -158,9 +160,9 @@ fn summary(plan: &Plan, role: Role) -> Summary {
     }
     // 20 queries in all.
     for operation in ["search", "trace_by_id", "tags", "tag_values"] {
-        let name = format!("http_req_duration{{op:{operation}}}");
-        if let Some(trend) = summary.trends.get_mut(&name) {
-            trend.count = 5;
+        let name = format!("operation_failed{{op:{operation}}}");
+        if let Some(rate) = summary.rates.get_mut(&name) {
+            rate.misses = 5;
         }
     }
     summary
@@ -288,9 +290,9 @@ fn the_load_is_held_within_two_percent_or_two_requests(
         let bytes = "acknowledged_bytes{op:push}";
         let planned = of(it, Role::Ingestion).counters[bytes].count;
         count(of(it, Role::Ingestion), bytes, planned * share);
-        let search = "http_req_duration{op:search}";
+        let search = "operation_failed{op:search}";
         let searches = (share * 20.0 - 15.0).round().max(0.0) as u64;
-        of(it, Role::Query).trends.get_mut(search).unwrap().count = searches;
+        of(it, Role::Query).rates.get_mut(search).unwrap().misses = searches;
     });
     let check = run.check(name);
     assert_eq!(check.outcome, expected, "{check:?}");
@@ -322,6 +324,50 @@ fn a_bound_of_a_target_is_a_factor_of_it() {
     let target = 0.05 * 1_048_576.0;
     assert_eq!(check.bound.min, Some(0.97 * target));
     assert_eq!(check.outcome, Outcome::Violated, "it observed nothing");
+}
+
+#[test]
+fn a_restarted_tempo_is_violated_and_not_just_unmeasured() {
+    let run = run().with(|it| {
+        it.tempo = Err("a counter went backwards".into());
+        it.tempo_restarted = Some("a counter went backwards".into());
+    });
+    let check = run.check(SPANS_LOST);
+    assert_eq!(check.outcome, Outcome::Violated, "{check:?}");
+    assert_eq!(check.reason.as_deref(), Some("a counter went backwards"));
+}
+
+#[test]
+fn drops_for_want_of_answers_are_not_taken_for_a_late_generator() {
+    // Ten drops make every later iteration look ten periods late.
+    let run = run().with(|it| {
+        count(of(it, Role::Ingestion), "dropped_iterations", 10.0);
+        let lag = of(it, Role::Ingestion)
+            .trends
+            .get_mut("schedule_lag{op:push}")
+            .unwrap();
+        lag.p95 = 1200.0;
+    });
+    let lag = run.check("schedule lag p95, ingestion");
+    assert_eq!(lag.outcome, Outcome::Passed, "{lag:?}");
+    let dropped = run.check("dropped iterations, ingestion");
+    assert_eq!(dropped.outcome, Outcome::Violated, "{dropped:?}");
+}
+
+#[test]
+fn a_busy_machine_leaves_performance_unmeasured() {
+    let run = run().with(|it| it.machine_cores = Ok(1e9));
+    let check = run.check("bytes acknowledged");
+    assert_eq!(check.outcome, Outcome::Unmeasured, "{check:?}");
+    let reason = check.reason.expect("it says who was slow");
+    assert!(reason.starts_with("this machine (machine CPU "), "{reason}");
+}
+
+#[test]
+fn a_component_that_ended_fails_the_case() {
+    let run = run().with(|it| it.dead_components = vec!["Prometheus ended".into()]);
+    let check = run.check("components that ended");
+    assert_eq!(check.outcome, Outcome::Violated, "{check:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -61,12 +61,32 @@ impl FinishedRun {
         }
     }
 
+    /// How long after the planned time its first iteration came.
+    pub fn started_late(&self) -> Option<Duration> {
+        let late_ms = k6_values::start_lag_ms(self.summary.as_ref().ok()?).ok()?;
+        Duration::try_from_secs_f64(late_ms / 1000.0).ok()
+    }
+
     /// For runs that nothing is judged by, such as the seeding.
     pub fn must_have_ended_well(&self, name: &str) -> Result<(), Stopped> {
         match &self.summary {
             Ok(_) => Ok(()),
             Err(why) => Err(Stopped::Failed(format!("{name}: {why}"))),
         }
+    }
+
+    /// Which traces must exist follows from the log, so it must be whole.
+    pub fn refusals_are_all_logged(&self, summary: &Summary) -> Result<(), String> {
+        let refused = k6_values::sent_requests(summary)? - k6_values::accepted_requests(summary)?;
+        let logged = self.log.not_accepted.len() as u64;
+        if refused != logged || !self.log.unreadable.is_empty() {
+            return Err(format!(
+                "k6 counted {refused} refused requests and its log names {logged}, with {} \
+                 unreadable lines",
+                self.log.unreadable.len()
+            ));
+        }
+        Ok(())
     }
 
     pub fn interrupted_iterations(&self) -> Result<u64, String> {
@@ -104,6 +124,21 @@ fn read_summary(k6: &K6Finished, log: &str) -> Result<Summary, String> {
     }
 }
 
+/// Why Tempo's counters tell nothing.
+#[derive(Debug)]
+enum Uncounted {
+    Restarted(String),
+    Unreadable(String),
+}
+
+impl Uncounted {
+    fn why(&self) -> String {
+        match self {
+            Uncounted::Restarted(why) | Uncounted::Unreadable(why) => why.clone(),
+        }
+    }
+}
+
 /// Everything that was gathered; what is missing says why.
 #[derive(Debug)]
 pub(super) struct Evidence {
@@ -111,6 +146,9 @@ pub(super) struct Evidence {
     pub runs: BTreeMap<Role, FinishedRun>,
     pub counters: Result<(CounterSnapshot, CounterSnapshot), String>,
     pub collector_cores: Result<f64, String>,
+    pub machine_cores: Result<f64, String>,
+    /// What went wrong without a check to tell it.
+    pub further_notes: Vec<String>,
     pub read_back: Result<ReadBackFound, String>,
     pub promql: BTreeMap<String, (String, Result<f64, String>)>,
     pub dead_components: Vec<String>,
@@ -124,6 +162,8 @@ impl Default for Evidence {
             runs: BTreeMap::new(),
             counters: Err(not_yet()),
             collector_cores: Err(not_yet()),
+            machine_cores: Err(not_yet()),
+            further_notes: Vec::new(),
             read_back: Err(not_yet()),
             promql: BTreeMap::new(),
             dead_components: Vec::new(),
@@ -151,16 +191,21 @@ impl Evidence {
                 (*role, observed)
             })
             .collect();
+        let counted = match &self.counters {
+            Ok(snapshots) => counted(snapshots).map_err(Uncounted::Restarted),
+            Err(why) => Err(Uncounted::Unreadable(why.clone())),
+        };
         let observations = Observations {
             runs,
-            tempo: self
-                .counters
-                .as_ref()
-                .map_err(Clone::clone)
-                .and_then(counted),
+            tempo: counted.as_ref().copied().map_err(Uncounted::why),
             promql: self.promql.clone(),
             read_back: self.read_back.clone(),
             collector_cores: self.collector_cores.clone(),
+            machine_cores: self.machine_cores.clone(),
+            tempo_restarted: match &counted {
+                Err(Uncounted::Restarted(why)) => Some(why.clone()),
+                _ => None,
+            },
             pushed: self.pushed(corpus),
             dead_components: self.dead_components.clone(),
         };
@@ -177,6 +222,7 @@ impl Evidence {
         if unlogged > 0 {
             return Err(format!("{unlogged} refused requests are not in the log"));
         }
+        run.refusals_are_all_logged(summary)?;
         let (limited, uncertain): (Vec<_>, Vec<_>) = run
             .log
             .not_accepted
@@ -211,7 +257,8 @@ impl Evidence {
                 )
             })
         };
-        self.runs.iter().filter_map(failures).collect()
+        let noted = self.further_notes.iter().cloned();
+        noted.chain(self.runs.iter().filter_map(failures)).collect()
     }
 
     /// What the load was in the end, for the report.

@@ -17,7 +17,7 @@ use crate::plan::checks::Role;
 use crate::plan::{Plan, k6_load};
 use crate::process::Interrupt;
 use crate::profile::CollectorMode;
-use crate::report::{K6Run as Log, Window};
+use crate::report::{K6Run as Log, Window, machine};
 use crate::settings::TestType;
 
 /// What k6 needs before its first iteration: itself, and each virtual user.
@@ -45,7 +45,7 @@ pub(super) async fn put_on(
         .write_to(&corpus_dir)
         .map_err(|err| Stopped::Failed(chain(&err)))?;
     if running.plan.ingests() {
-        let proving = prove_the_way(&running.plan, corpus, environment);
+        let proving = prove_the_way(&running.plan, corpus, environment, interrupt);
         running.stages.timed("first trace", proving).await?;
     }
     let mut seeded_at = None;
@@ -67,6 +67,7 @@ pub(super) async fn put_on(
         finished.must_have_ended_well("seeding")?;
     }
     let collector_before = environment.collector_cpu();
+    let machine_before = machine::busy_time();
     let start = start_at(&running.plan);
     let trial_until_start = running.stages.since_start()
         + Duration::try_from(start.duration_since(Timestamp::now())).unwrap_or_default();
@@ -80,8 +81,16 @@ pub(super) async fn put_on(
     let loading = wait_for_runs(&running.plan, environment, runs, start);
     let (finished, before) = tokio::join!(loading, baseline(environment, start));
     let finished = finished?;
+    let late = finished.iter().filter_map(|(_, run)| run.started_late());
+    let trial_until_start = trial_until_start + late.max().unwrap_or_default();
     running.stages.note_at("until load", trial_until_start);
     running.stages.note("load", begun, begun.elapsed());
+    evidence.machine_cores = match (machine_before, machine::busy_time()) {
+        (Ok(before), Ok(after)) => {
+            crate::verdict::judge::cores(after.saturating_sub(before), begun.elapsed())
+        }
+        (Err(why), _) | (_, Err(why)) => Err(why),
+    };
     evidence.collector_cores = collector_cores(environment, collector_before, begun.elapsed());
     for (role, run) in finished {
         evidence.runs.insert(role, run);
@@ -105,13 +114,20 @@ async fn prove_the_way(
     plan: &Plan,
     corpus: &Corpus,
     environment: &dyn Environment,
+    interrupt: &Interrupt,
 ) -> Result<(), Stopped> {
     let Some(url) = environment.addresses().push else {
         return Ok(());
     };
     let now = Timestamp::now().as_nanosecond() as u64;
     let body = corpus.fill(PROBE_TRACE, plan.run, now);
-    Ok(crate::environment::push_until_accepted(&url, &body, plan.ready_timeout).await?)
+    let pushing = crate::environment::push_until_accepted(&url, &body, plan.ready_timeout, || {
+        environment.dead_components().into_iter().next()
+    });
+    tokio::select! {
+        pushed = pushing => Ok(pushed?),
+        signal = interrupt.wait() => Err(Stopped::Interrupted(signal.to_string())),
+    }
 }
 
 /// Tempo's counters before the load, and the wait until Prometheus has its
@@ -252,7 +268,7 @@ async fn drain(
     running: &Running,
     environment: &dyn Environment,
     before: &Result<CounterSnapshot, EnvironmentError>,
-    evidence: &Evidence,
+    evidence: &mut Evidence,
 ) -> Result<CounterSnapshot, EnvironmentError> {
     let mut snapshot = environment.tempo_counters().await?;
     if running.plan.ingestion.collector == CollectorMode::Queued
@@ -275,8 +291,11 @@ async fn drain(
             }
         }
     }
-    if let Some(window) = &evidence.window {
-        environment.wait_for_scrape(window.end).await?;
+    if let Some(window) = &evidence.window
+        && let Err(err) = environment.wait_for_scrape(window.end).await
+    {
+        // The counters are there; the PromQL checks will tell what they miss.
+        evidence.further_notes.push(chain(&err));
     }
     Ok(snapshot)
 }

@@ -7,12 +7,15 @@ mod read_back;
 mod stages;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 
 use crate::corpus::Corpus;
-use crate::environment::{self, Environment, EnvironmentError, Place};
+use crate::environment::{self, Capabilities, Environment, EnvironmentError, Place};
 use crate::error_chain::chain;
 use crate::k6::summary::Summary;
 use crate::plan::checks::Role;
@@ -21,6 +24,7 @@ use crate::process::{Interrupt, Supervisor};
 use crate::profile::{Profile, ProfileErrors};
 use crate::report::{self, Machine, OutputDir, Report, SCHEMA_VERSION, State, Style};
 use crate::settings::{Settings, Target};
+use crate::units::Pretty;
 use evidence::Evidence;
 use stages::Stages;
 
@@ -158,7 +162,15 @@ impl Running {
         };
         let environment = self.stages.timed("tools", making).await?;
         let environment = environment.as_ref();
-        let outcome = self.run_in(case, environment).await;
+        let running = AssertUnwindSafe(self.run_in(case, environment)).catch_unwind();
+        let outcome = running.await.unwrap_or_else(|panic| {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words = words.or(panic.downcast_ref::<&str>().copied());
+            Err(Stopped::Failed(format!(
+                "a panic, which is a defect of tempo-perf: {}",
+                words.unwrap_or("without words")
+            )))
+        });
         // From here on nothing may return before the environment is down.
         let logs = if case.settings.collect_logs || outcome.is_err() {
             environment.collect_logs(&self.output).await.map(|_| ())
@@ -202,6 +214,10 @@ impl Running {
             self.report.notes.push(format!("the backend is {stand_in}"));
             eprintln!("  backend     {stand_in}");
         }
+        if let Some(part) = self.readable_part(&capabilities) {
+            eprintln!("  readable    {part}");
+            self.report.notes.push(part);
+        }
         self.report.plan = as_json(&self.plan);
         let corpus = Corpus::generate(self.plan.ingestion.trace_profile, self.plan.seed);
         let mut evidence = Evidence::default();
@@ -228,14 +244,29 @@ impl Running {
         let collected = self.stages.timed("metrics", collecting).await;
         evidence.dead_components = environment.dead_components();
         self.summaries = evidence.summaries();
+        self.report.notes.extend(evidence.notes());
+        self.report.load = evidence.load_as_json();
         if let Some(signal) = case.interrupt.signal() {
             return Err(Stopped::Interrupted(signal.to_string()));
         }
         loaded?;
         self.report.checks = evidence.judge(&self.plan, &corpus);
-        self.report.notes.extend(evidence.notes());
-        self.report.load = evidence.load_as_json();
         collected.map_err(|err| Stopped::Failed(chain(&err)))
+    }
+
+    /// Which part of the run a backend of bounded memory keeps, if not all.
+    fn readable_part(&self, capabilities: &Capabilities) -> Option<String> {
+        let readable = capabilities.readable_bytes?;
+        let load = &self.plan.ingestion;
+        let time = self.plan.warmup + self.plan.duration;
+        let pushed = load.target_bytes_per_second.over(time);
+        (self.plan.ingests() && pushed > readable as f64).then(|| {
+            let kept = readable as f64 / load.target_bytes_per_second.bytes_per_second();
+            format!(
+                "only about the last {} of the load stay in memory; read-back samples those",
+                Pretty(Duration::from_secs(kept as u64))
+            )
+        })
     }
 
     fn save(&mut self) -> Result<(), report::ReportError> {

@@ -111,6 +111,7 @@ fn accepted_requests(run: &FinishedRun) -> Result<Accepted, String> {
             "{unlogged} refused requests are not in the log, so which traces must exist is not known"
         ));
     }
+    run.refusals_are_all_logged(summary)?;
     if run.interrupted_iterations()? > 0 {
         return Err("requests were cut off, so which traces must exist is not known".into());
     }

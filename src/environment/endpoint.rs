@@ -40,8 +40,9 @@ pub struct EndpointEnvironment {
     interrupt: Interrupt,
     ready_timeout: Duration,
     work_path: PathBuf,
-    work_dir: Mutex<Option<WorkDir>>,
     prometheus: Mutex<Option<(Arc<Child>, u16)>>,
+    /// Behind the process that writes there: fields are dropped in order.
+    work_dir: Mutex<Option<WorkDir>>,
     /// What Tempo said of itself during the set-up.
     found: Mutex<Found>,
 }

@@ -11,6 +11,9 @@ use crate::metrics::{NoNumber, PrometheusClient, http_client};
 
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// One request to a peer that may accept and never answer.
+const ATTEMPT: Duration = Duration::from_secs(10);
+
 /// Scrapes that may be missed before the last one of a run is given up.
 const SCRAPE_WAIT: Duration = Duration::from_secs(15);
 
@@ -18,6 +21,7 @@ const SCRAPE_WAIT: Duration = Duration::from_secs(15);
 pub(super) async fn probe(client: &reqwest::Client, url: &Url) -> Result<(), String> {
     let answer = client
         .get(url.clone())
+        .timeout(ATTEMPT)
         .send()
         .await
         .map_err(|err| chain(&err.without_url()))?;
@@ -38,6 +42,7 @@ pub async fn push_until_accepted(
     url: &Url,
     body: &[u8],
     limit: Duration,
+    dead: impl Fn() -> Option<String>,
 ) -> Result<(), EnvironmentError> {
     let client = http_client(url).map_err(|err| EnvironmentError::Failed(chain(&err)))?;
     let began = Instant::now();
@@ -46,6 +51,7 @@ pub async fn push_until_accepted(
             .post(url.clone())
             .header("Content-Type", "application/x-protobuf")
             .body(body.to_vec())
+            .timeout(ATTEMPT)
             .send()
             .await;
         let last_seen = match sent {
@@ -53,6 +59,9 @@ pub async fn push_until_accepted(
             Ok(answer) => format!("HTTP {}", answer.status()),
             Err(err) => chain(&err.without_url()),
         };
+        if let Some(dead) = dead() {
+            return Err(EnvironmentError::Failed(dead));
+        }
         if began.elapsed() > limit {
             return Err(EnvironmentError::Failed(format!(
                 "{url} accepted no trace within {:.0} s; last seen: {last_seen}",
@@ -100,7 +109,13 @@ pub(super) async fn tempo_version(query: &Url) -> String {
             "{}/api/status/buildinfo",
             query.as_str().trim_end_matches('/')
         );
-        let answer = http_client(query).ok()?.get(url).send().await.ok()?;
+        let answer = http_client(query)
+            .ok()?
+            .get(url)
+            .timeout(ATTEMPT)
+            .send()
+            .await
+            .ok()?;
         Some(answer.json::<BuildInfo>().await.ok()?.version)
     };
     asked.await.unwrap_or_default()

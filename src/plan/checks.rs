@@ -18,6 +18,9 @@ pub const LOAD_TOLERANCE: f64 = 0.02;
 /// Share of its cores from which a generator or collector counts as busy.
 const BUSY_CORES: f64 = 0.9;
 
+/// Share of a machine's cores from which nobody on it can be called slow.
+const BUSY_MACHINE: f64 = 0.95;
+
 /// 95th percentile of the lag behind the schedule that a healthy generator keeps.
 const MAX_SCHEDULE_LAG_MS: f64 = 100.0;
 
@@ -76,6 +79,8 @@ pub enum Measure {
     ReadBack(ReadBackFault),
     ScheduleLag(Role),
     StartLag(Role),
+    EndedComponents,
+    MachineCores,
     K6Cores(Role),
     CollectorCores,
 }
@@ -147,17 +152,20 @@ pub fn default_slos() -> Vec<Slo> {
             1.0,
             "s",
         ),
-        // Raw counters: increase() would miss the first value of a new series.
+        // Raw counters: increase() would miss the first value of a new series. And
+        // a Tempo that is gone has discarded an unknown number, not none.
         slo(
             "discarded spans",
             "(sum(tempo_discarded_spans_total{${sel}}) or vector(0)) - \
-             (sum(tempo_discarded_spans_total{${sel}} offset ${window}) or vector(0))",
+             (sum(tempo_discarded_spans_total{${sel}} offset ${window}) or vector(0)) \
+             and on() (sum(up{${sel}}) > 0)",
             0.0,
             "spans",
         ),
         slo(
             "Tempo restarts",
-            "sum(changes(process_start_time_seconds{${sel}}[${window}]))",
+            "sum(changes(process_start_time_seconds{${sel}}[${window}])) \
+             and on() (sum(up{${sel}}) > 0)",
             0.0,
             "restarts",
         ),
@@ -241,6 +249,14 @@ fn load_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
             ..check("queries done", Source::Load, Measure::QueriesDone)
         });
     }
+    checks.push(PlannedCheck {
+        unit: "components".into(),
+        ..check(
+            "components that ended",
+            Source::Load,
+            Measure::EndedComponents,
+        )
+    });
     for role in roles(test_type) {
         let name = |what: &str| format!("{what}, {}", role.as_str());
         checks.push(PlannedCheck {
@@ -481,6 +497,11 @@ fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
             ..check(name("k6 CPU"), Source::Generator, Measure::K6Cores(role))
         });
     }
+    checks.push(PlannedCheck {
+        bound: at_most(BUSY_MACHINE * cores as f64),
+        unit: "cores".into(),
+        ..check("machine CPU", Source::Generator, Measure::MachineCores)
+    });
     if test_type != TestType::Query {
         checks.push(PlannedCheck {
             bound: at_most(BUSY_CORES * cores as f64),

@@ -118,7 +118,8 @@ pub fn plan(
         (None, None) => (DEFAULT_DURATION, "the default duration"),
     };
     let shortest = scrape_interval * SCRAPES_IN_A_WINDOW;
-    if duration < shortest {
+    let asks_prometheus = profile.slos.as_ref().is_none_or(|slos| !slos.is_empty());
+    if duration < shortest && asks_prometheus {
         return Err(PlanError::TooShort {
             from,
             found: duration,

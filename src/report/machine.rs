@@ -1,5 +1,7 @@
 //! The machine that carried the load: numbers without it cannot be compared.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// What the operating system tells; absent where it does not tell.
@@ -61,6 +63,35 @@ fn cpu_model(cpuinfo: &str) -> Option<String> {
         let (key, value) = line.split_once(':')?;
         (key.trim() == "model name").then(|| value.trim().to_owned())
     })
+}
+
+/// CPU time that this machine has spent on anything but idling, over all cores.
+///
+/// # Errors
+/// The kernel does not tell; only Linux does here.
+pub fn busy_time() -> Result<Duration, String> {
+    // proc(5): user nice system idle iowait irq softirq steal, in clock ticks.
+    let stat = std::fs::read_to_string("/proc/stat")
+        .map_err(|err| format!("cannot read /proc/stat: {err}"))?;
+    let ticks: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal] = ticks[..] else {
+        return Err("/proc/stat has another form than expected".into());
+    };
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
+        .ok()
+        .flatten()
+        .filter(|ticks| *ticks > 0)
+        .ok_or("the kernel does not tell the length of its clock ticks")?;
+    let busy = user + nice + system + irq + softirq + steal;
+    Ok(Duration::from_secs_f64(busy as f64 / per_second as f64))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod atomic_file;
 mod console;
 mod document;
 mod junit;
-mod machine;
+pub mod machine;
 mod output_dir;
 mod quantity;
 

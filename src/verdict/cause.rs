@@ -29,6 +29,9 @@ fn cause(
         let first_line = dead.lines().next().unwrap_or(dead);
         return Some(format!("{first_line}; its log is beside the report"));
     }
+    if observations.tempo_restarted.is_some() && check.reason == observations.tempo_restarted {
+        return Some("Tempo restarted during the run; its log may say why".into());
+    }
     if check.outcome == Outcome::Unmeasured {
         return unmeasured(planned, observations);
     }
@@ -86,6 +89,11 @@ fn cause(
              waits for them"
                 .into(),
         ),
+        Measure::MachineCores => Some(
+            "everything here shares one machine, and it was busy: run a smaller load, or a Tempo \
+             elsewhere with TEMPO_ENDPOINT and TEMPO_QUERY_ENDPOINT"
+                .into(),
+        ),
         Measure::ScheduleLag(_) | Measure::StartLag(_) | Measure::K6Cores(_) => Some(
             "the load generator got too little CPU: run a smaller load, batch more with \
              k6.ingestion.tracesPerRequest, or use a larger machine"
@@ -101,7 +109,7 @@ fn cause(
 fn unmeasured(planned: &PlannedCheck, observations: &Observations) -> Option<String> {
     match (&planned.measure, &observations.tempo) {
         (Measure::SpansAtTempo | Measure::BytesAtTempo | Measure::OtherDiscardedSpans, Err(_)) => {
-            Some("Tempo restarted, or stopped answering".into())
+            Some("Tempo stopped answering".into())
         }
         (Measure::PromQl { .. }, _) => Some(
             "Prometheus has no such number for the window; try the expression on the metrics \

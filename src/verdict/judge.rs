@@ -10,7 +10,7 @@ use crate::k6::summary::Summary;
 use crate::plan::Plan;
 use crate::plan::checks::{LOAD_TOLERANCE, Measure, PlannedCheck, ReadBackFault, Role};
 use crate::plan::render;
-use crate::units::{ByteRate, Significant};
+use crate::units::{ByteRate, EventRate, Significant};
 
 /// Everything that a run left to judge it by. An `Err` says why a value is not
 /// there; nothing is ever zero for lack of data.
@@ -19,10 +19,14 @@ pub struct Observations {
     pub runs: BTreeMap<Role, RunObserved>,
     /// What Tempo's raw counters gained over the run.
     pub tempo: Result<TempoCounted, String>,
+    /// Set when a counter went backwards: what it had counted is lost.
+    pub tempo_restarted: Option<String>,
     /// By the check's name: the expression as it was sent, and its value.
     pub promql: BTreeMap<String, (String, Result<f64, String>)>,
     pub read_back: Result<ReadBackFound, String>,
     pub collector_cores: Result<f64, String>,
+    /// Cores of this machine that were busy, whoever used them.
+    pub machine_cores: Result<f64, String>,
     /// What was pushed, by the responses that k6 saw.
     pub pushed: Result<Pushed, String>,
     /// What ended although it should run, each with its last words.
@@ -103,6 +107,15 @@ fn judge_one(plan: &Plan, planned: &PlannedCheck, observations: &Observations) -
         likely_cause: None,
     };
     if planned.not_applicable.is_some() {
+        return check;
+    }
+    let by_counters = matches!(
+        planned.measure,
+        Measure::SpansAtTempo | Measure::BytesAtTempo | Measure::OtherDiscardedSpans
+    );
+    if by_counters && let Some(restarted) = &observations.tempo_restarted {
+        check.outcome = Outcome::Violated;
+        check.reason = Some(restarted.clone());
         return check;
     }
     let measured = measure(plan, planned, observations);
@@ -219,10 +232,16 @@ fn measure(
                 ReadBackFault::Altered => found.altered,
             } as f64)
         }
-        Measure::ScheduleLag(role) => plain(k6_values::schedule_lag_p95_ms(summary(
-            observations,
-            *role,
-        )?)?),
+        Measure::ScheduleLag(role) => {
+            let summary = summary(observations, *role)?;
+            // A dropped iteration takes no number, so each one makes all later
+            // ones look late by a period: that is not k6's lag.
+            let period_ms = 1000.0 / rate_of(plan, *role).as_per_second();
+            let by_drops = k6_values::dropped_iterations(summary)? * period_ms;
+            plain((k6_values::schedule_lag_p95_ms(summary)? - by_drops).max(0.0))
+        }
+        Measure::EndedComponents => plain(observations.dead_components.len() as f64),
+        Measure::MachineCores => plain(observations.machine_cores.clone()?),
         Measure::StartLag(role) => plain(k6_values::start_lag_ms(summary(observations, *role)?)?),
         Measure::K6Cores(role) => plain(run(observations, *role)?.cores.clone()?),
         Measure::CollectorCores => plain(observations.collector_cores.clone()?),
@@ -237,6 +256,13 @@ fn lost(expected: f64, counted: f64, uncertain: f64) -> f64 {
         0.0
     } else {
         lost
+    }
+}
+
+fn rate_of(plan: &Plan, role: Role) -> EventRate {
+    match role {
+        Role::Ingestion => plan.ingestion.requests_per_second,
+        Role::Query => plan.query.queries_per_second,
     }
 }
 
@@ -309,7 +335,7 @@ fn expression(planned: &PlannedCheck, observations: &Observations) -> String {
             None => expression.clone(),
         },
         Measure::AcknowledgedBytes => "body bytes of accepted requests / planned time".into(),
-        Measure::QueriesDone => "answered queries / planned time".into(),
+        Measure::QueriesDone => "queries answered as they should be / planned time".into(),
         Measure::DroppedIterations(_) => "k6 dropped_iterations".into(),
         Measure::IterationExceptions(_) => "exceptions caught in iterations".into(),
         Measure::InterruptedIterations(_) => "iterations cut off at the end".into(),
@@ -329,7 +355,11 @@ fn expression(planned: &PlannedCheck, observations: &Observations) -> String {
             Ok(found) => format!("by ID, of {} traces spread over the run", found.sampled),
             Err(_) => "by ID, traces spread over the run".into(),
         },
-        Measure::ScheduleLag(_) => "actual minus planned start of iterations, p95".into(),
+        Measure::ScheduleLag(_) => {
+            "actual minus planned start of iterations, p95, less a period for each drop".into()
+        }
+        Measure::EndedComponents => "processes that ended during the run".into(),
+        Measure::MachineCores => "busy CPU seconds of this machine per second".into(),
         Measure::StartLag(_) => "start of the load after the planned time".into(),
         Measure::K6Cores(_) | Measure::CollectorCores => "CPU seconds per second".into(),
     }
@@ -341,10 +371,10 @@ fn bottleneck(checks: &[Check]) -> Option<String> {
         .iter()
         .filter(|check| check.source == Source::Generator && check.outcome == Outcome::Violated)
         .map(|check| {
-            let who = if check.name.starts_with("collector") {
-                "the collector"
-            } else {
-                "k6"
+            let who = match check.name.split_whitespace().next() {
+                Some("collector") => "the collector",
+                Some("machine") => "this machine",
+                _ => "k6",
             };
             format!(
                 "{who} ({} {} {}, bound {})",

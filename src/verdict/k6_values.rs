@@ -39,6 +39,11 @@ pub fn sent_requests(summary: &Summary) -> Value<u64> {
     count(summary, "sent_requests").map(|count| count as u64)
 }
 
+/// Requests that Tempo accepted, warm-up included.
+pub fn accepted_requests(summary: &Summary) -> Value<u64> {
+    count(summary, "acknowledged_requests").map(|count| count as u64)
+}
+
 pub fn refusals_not_logged(summary: &Summary) -> Value<u64> {
     count(summary, "not_logged").map(|count| count as u64)
 }
@@ -54,14 +59,12 @@ pub fn refused_requests(summary: &Summary) -> BTreeMap<&'static str, f64> {
         .collect()
 }
 
-/// Queries with an answer, right or wrong, warm-up left out.
+/// Queries that were answered as they should be, warm-up left out.
 pub fn queries_done(summary: &Summary, operations: &[&str]) -> Value<f64> {
     let mut done = 0;
     for operation in operations {
-        done += summary
-            .trend(&format!("http_req_duration{{op:{operation}}}"))
-            .map_err(text)?
-            .count;
+        let failed = summary.rate(&format!("operation_failed{{op:{operation}}}"));
+        done += failed.map_err(text)?.misses;
     }
     Ok(done as f64)
 }

@@ -89,10 +89,23 @@ pub struct LocalEnvironment {
     supervisor: Supervisor,
     interrupt: Interrupt,
     work_path: PathBuf,
-    work_dir: Mutex<Option<WorkDir>>,
     k6: K6Process,
     ports: Mutex<Ports>,
     children: Mutex<BTreeMap<Part, Arc<Child>>>,
+    /// Last, since fields are dropped in order: who writes there ends first.
+    work_dir: Mutex<Option<WorkDir>>,
+}
+
+/// For a panic; every other way ends in `tear_down`.
+impl Drop for LocalEnvironment {
+    fn drop(&mut self) {
+        let Ok(children) = self.children.get_mut() else {
+            return;
+        };
+        for part in Part::STOP_ORDER {
+            drop(children.remove(&part));
+        }
+    }
 }
 
 impl LocalEnvironment {
@@ -479,15 +492,23 @@ impl Environment for LocalEnvironment {
             .expect("no holder of the children panics");
         let groups: Vec<String> = children
             .values()
+            .filter(|child| child.try_wait().is_none())
             .map(|child| format!("-{}", child.pid()))
             .collect();
+        if groups.is_empty() {
+            return format!(
+                "nothing was left running; logs and data are in {0}\n\
+                 to remove them: rm -r {0}\n",
+                self.work_path.display()
+            );
+        }
         format!(
             "left running:\n  \
              Tempo's API      http://127.0.0.1:{}\n  \
              OTLP/HTTP        http://127.0.0.1:{} (collector)\n  \
              Prometheus       http://127.0.0.1:{}\n  \
              logs and data    {}\n\
-             to stop and remove it: kill -- {} && rm -r {}\n",
+             to stop and remove it: kill -- {}; rm -r {}\n",
             ports.tempo_http,
             ports.collector_otlp_http,
             ports.prometheus,

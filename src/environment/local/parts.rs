@@ -207,9 +207,14 @@ impl Backend {
     pub(super) fn stand_in(&self) -> Option<String> {
         match self {
             Backend::Tempo { .. } => None,
-            Backend::TraceStore { .. } => {
+            Backend::TraceStore { faults, .. } if faults.is_empty() => {
                 Some("the built-in trace store, which is not Tempo".into())
             }
+            Backend::TraceStore { faults, .. } => Some(format!(
+                "the built-in trace store, which is not Tempo, with faults on purpose \
+                 (TEMPO_PERF_STORE_FAULTS): {}",
+                faults.join(", ")
+            )),
         }
     }
 }

@@ -83,7 +83,8 @@ function values(metric) {
   const format = (value) => number(value) + (metric.contains === 'time' ? ' ms' : metric.contains === 'data' ? ' B' : '');
   switch (metric.type) {
     case 'counter':
-      return `${format(each.count)}  ${number(each.rate)}/s`;
+      // No rate: k6 divides by the whole run, waiting for the start included.
+      return format(each.count);
     case 'rate':
       return `${number(100 * each.rate)} %  ${each.passes} of ${each.passes + each.fails}`;
     case 'trend':

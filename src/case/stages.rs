@@ -62,6 +62,7 @@ pub mod progress {
 
     use super::{Duration, Pretty};
 
+    const LINE_WIDTH: usize = 76;
     const ON_TERMINAL: Duration = Duration::from_secs(1);
     const IN_LOGS: Duration = Duration::from_secs(30);
 
@@ -77,15 +78,18 @@ pub mod progress {
             let elapsed = Duration::try_from(elapsed).unwrap_or_default().min(total);
             let runs: Vec<String> = logs
                 .iter()
-                .filter_map(|(name, log)| Some(format!("{name}: {}", last_progress(log)?)))
+                .filter_map(|(name, log)| {
+                    Some(format!("{name} {} iterations", last_progress(log)?))
+                })
                 .collect();
             let whole = Duration::from_secs(elapsed.as_secs());
-            let text = format!(
-                "load {} of {}; {}",
-                Pretty(whole),
-                Pretty(total),
-                runs.join("; ")
-            );
+            let mut text = format!("load {} of {}", Pretty(whole), Pretty(total));
+            for run in &runs {
+                text.push_str("; ");
+                text.push_str(run);
+            }
+            // A line that wraps could not be rewritten.
+            text.truncate(LINE_WIDTH);
             let mut stderr = std::io::stderr();
             // Progress that cannot be shown is no reason to stop.
             let _ = if terminal {
@@ -104,7 +108,7 @@ pub mod progress {
         }
     }
 
-    /// k6's own words for its progress, `12 complete and 0 interrupted iterations`.
+    /// Iterations that k6 has completed, by its own progress line.
     fn last_progress(log: &Path) -> Option<String> {
         const TAIL: i64 = 4096;
         let mut file = File::open(log).ok()?;
@@ -120,6 +124,7 @@ pub mod progress {
             .rev()
             .find(|line| line.trim_start().starts_with("running ("))?;
         let (_, counts) = line.split_once("VUs, ")?;
-        Some(counts.trim().to_string())
+        let (complete, _) = counts.split_once(" complete")?;
+        Some(complete.trim().to_string())
     }
 }

@@ -115,7 +115,8 @@ impl Trend {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Counter {
     pub count: f64,
-    /// Over the whole run, setup included.
+    /// Over the whole run with set-up, so no rate of the load: not written.
+    #[serde(skip)]
     pub per_second: f64,
 }
 

@@ -405,6 +405,18 @@ pub(super) fn operation_of(metric: &str) -> Option<&str> {
         .map(str::trim)
 }
 
+/// Why an SLO on one side of the load says nothing in a test of the other.
+fn idle_side(slo: &Slo, test_type: TestType) -> Option<&'static str> {
+    let of = slo.of.as_deref().unwrap_or_default();
+    let on_queries = of.contains("target_queries_per_second");
+    let on_pushes = slo.name == "push latency p99" || (of.contains("target_") && !on_queries);
+    match test_type {
+        TestType::Query if on_pushes => Some("nothing is pushed in a query test"),
+        TestType::Ingestion if on_queries => Some("nothing is asked in an ingestion test"),
+        _ => None,
+    }
+}
+
 fn slo_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
     let mut slos: Vec<Slo> = match &profile.slos {
         Some(given) if given.is_empty() => Vec::new(),
@@ -418,7 +430,7 @@ fn slo_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
     }
     slos.into_iter()
         .map(|slo| {
-            let pushes = slo.name == "push latency p99" && test_type == TestType::Query;
+            let idle = idle_side(&slo, test_type);
             PlannedCheck {
                 bound: Bound {
                     min: slo.min,
@@ -427,7 +439,7 @@ fn slo_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
                 },
                 unit: slo.unit,
                 of_performance: true,
-                not_applicable: pushes.then(|| "nothing is pushed in a query test".into()),
+                not_applicable: idle.map(str::to_string),
                 ..check(
                     slo.name,
                     Source::Prometheus,

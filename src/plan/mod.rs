@@ -95,6 +95,16 @@ pub enum PlanError {
         found: Duration,
         shortest: Duration,
     },
+    #[error(
+        "thresholds: found \"{metric}\", an operation that no request has; expected op: to be \
+         push, search, trace_by_id, tags or tag_values"
+    )]
+    UnknownOperation { metric: String },
+    #[error("{variable} is not set, and a test of type {test_type} needs it")]
+    NoEndpoint {
+        variable: &'static str,
+        test_type: TestType,
+    },
     #[error("VUS_MIN and VUS_MAX: found {min} and {max}; the smaller must come first")]
     VusOutOfOrder { min: u32, max: u32 },
 }
@@ -128,6 +138,15 @@ pub fn plan(
     }
     let warmup = profile.k6.warmup.unwrap_or_default();
     let test_type = settings.test_type;
+    endpoints_are_given(settings, target)?;
+    for metric in profile.thresholds.iter().flat_map(|them| them.keys()) {
+        const KNOWN: [&str; 5] = ["push", "search", "trace_by_id", "tags", "tag_values"];
+        if checks::operation_of(metric).is_some_and(|found| !KNOWN.contains(&found)) {
+            return Err(PlanError::UnknownOperation {
+                metric: metric.clone(),
+            });
+        }
+    }
     // A Tempo that only answers queries has data of its own.
     let seeds = test_type == TestType::Query
         && (target != Target::Endpoint || settings.tempo_endpoint.is_some());
@@ -257,6 +276,25 @@ fn with_overrides(
         k6.ingestion.trace_profile = trace_profile;
     }
     Ok(profile)
+}
+
+/// An existing Tempo must have an address for each side of the load.
+fn endpoints_are_given(settings: &Settings, target: Target) -> Result<(), PlanError> {
+    let test_type = settings.test_type;
+    let missing = |variable| PlanError::NoEndpoint {
+        variable,
+        test_type,
+    };
+    if target != Target::Endpoint {
+        return Ok(());
+    }
+    if test_type != TestType::Query && settings.tempo_endpoint.is_none() {
+        return Err(missing("TEMPO_ENDPOINT"));
+    }
+    if test_type != TestType::Ingestion && settings.tempo_query_endpoint.is_none() {
+        return Err(missing("TEMPO_QUERY_ENDPOINT"));
+    }
+    Ok(())
 }
 
 /// How often Prometheus scrapes Tempo there.

@@ -33,7 +33,11 @@ fn cause(
         return Some("Tempo restarted during the run; its log may say why".into());
     }
     if check.outcome == Outcome::Unmeasured {
-        return unmeasured(planned, observations);
+        return unmeasured(
+            planned,
+            check.reason.as_deref().unwrap_or_default(),
+            observations,
+        );
     }
     match &planned.measure {
         Measure::AcknowledgedBytes | Measure::DroppedIterations(Role::Ingestion) => {
@@ -106,10 +110,13 @@ fn cause(
     }
 }
 
-fn unmeasured(planned: &PlannedCheck, observations: &Observations) -> Option<String> {
+fn unmeasured(planned: &PlannedCheck, reason: &str, observations: &Observations) -> Option<String> {
     match (&planned.measure, &observations.tempo) {
         (Measure::SpansAtTempo | Measure::BytesAtTempo | Measure::OtherDiscardedSpans, Err(_)) => {
             Some("Tempo stopped answering".into())
+        }
+        (Measure::PromQl { .. }, _) if reason.contains("parse error") => {
+            Some("the expression is not PromQL: correct it in the profile's slos".into())
         }
         (Measure::PromQl { .. }, _) => Some(
             "Prometheus has no such number for the window; try the expression on the metrics \

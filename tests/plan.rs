@@ -248,7 +248,11 @@ fn a_query_test_first_ingests_something_to_find(
     #[case] target: Target,
     #[case] seconds: Option<u64>,
 ) {
-    let plan = plan(&built_in("1x-demo"), &of_type(test_type), target, &[], 7).expect("a plan");
+    let settings = Settings {
+        tempo_query_endpoint: Some("http://127.0.0.1:3200".parse().expect("a URL")),
+        ..of_type(test_type)
+    };
+    let plan = plan(&built_in("1x-demo"), &settings, target, &[], 7).expect("a plan");
     assert_eq!(
         plan.seeding.map(|seeding| seeding.duration),
         seconds.map(Duration::from_secs)
@@ -265,7 +269,12 @@ fn fields_that_a_target_cannot_honour_are_listed(
     #[case] target: Target,
     #[case] expected: &[&str],
 ) {
-    let plan = plan(&built_in(name), &Settings::default(), target, &[], 7).expect("a plan");
+    let settings = Settings {
+        tempo_endpoint: Some("http://127.0.0.1:4318".parse().expect("a URL")),
+        tempo_query_endpoint: Some("http://127.0.0.1:3200".parse().expect("a URL")),
+        ..Settings::default()
+    };
+    let plan = plan(&built_in(name), &settings, target, &[], 7).expect("a plan");
     let fields: Vec<&str> = plan
         .not_applied
         .iter()

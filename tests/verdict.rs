@@ -109,6 +109,7 @@ fn summary(plan: &Plan, role: Role) -> Summary {
         trends: BTreeMap::from([
             ("schedule_lag{op:push}".into(), trend(SAMPLES, 1.0)),
             ("iteration_duration".into(), trend(SAMPLES, 5.0)),
+            ("http_req_duration".into(), trend(SAMPLES, 4.9)),
         ]),
         counters: ["dropped_iterations", "iteration_exceptions"]
             .map(|name| (name.to_string(), counter(0.0)))
@@ -355,6 +356,22 @@ fn drops_for_want_of_answers_are_not_taken_for_a_late_generator() {
 }
 
 #[test]
+fn drops_of_users_busy_in_the_script_are_the_generators() {
+    let run = run().with(|it| {
+        count(of(it, Role::Ingestion), "dropped_iterations", 10.0);
+        let ingestion = of(it, Role::Ingestion);
+        ingestion
+            .trends
+            .get_mut("schedule_lag{op:push}")
+            .unwrap()
+            .p95 = 1200.0;
+        ingestion.trends.get_mut("http_req_duration").unwrap().avg = 1.0;
+    });
+    let check = run.check("bytes acknowledged");
+    assert_eq!(check.outcome, Outcome::Unmeasured, "{check:?}");
+}
+
+#[test]
 fn a_busy_machine_leaves_performance_unmeasured() {
     let run = run().with(|it| it.machine_cores = Ok(1e9));
     let check = run.check("bytes acknowledged");
@@ -475,7 +492,7 @@ fn every_failure_tells_its_likely_cause() {
             let slow = trend(SAMPLES, 4000.0);
             of(it, Role::Query)
                 .trends
-                .insert("iteration_duration".into(), slow);
+                .insert("http_req_duration".into(), slow);
         }),
         ("a burst", "dropped iterations, query", |it| {
             count(of(it, Role::Query), "dropped_iterations", 9.0);
@@ -561,7 +578,7 @@ fn the_numbers_of_a_recorded_ingestion_are_found(
     assert_eq!(k6_values::start_lag_ms(&summary), Ok(0.0));
     let lag = k6_values::schedule_lag_p95_ms(&summary).expect("listed");
     assert!(lag < 100.0, "{lag} ms");
-    let seconds = k6_values::mean_iteration_seconds(&summary).expect("listed");
+    let seconds = k6_values::mean_answer_seconds(&summary).expect("listed");
     assert!(
         (0.001..1.0).contains(&seconds),
         "{seconds} s, not milliseconds"

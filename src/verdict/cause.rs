@@ -170,7 +170,7 @@ fn users(plan: &Plan, observations: &Observations, role: Role) -> Option<String>
             plan.query.allocated_vus,
         ),
     };
-    let seconds = k6_values::mean_iteration_seconds(summary)?;
+    let seconds = k6_values::mean_answer_seconds(summary)?;
     let needed = rate.as_per_second() * seconds;
     if k6_values::dropped_iterations(summary).ok()? == 0.0 {
         return None;

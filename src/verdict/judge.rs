@@ -137,6 +137,10 @@ fn judge_one(plan: &Plan, planned: &PlannedCheck, observations: &Observations) -
     check
 }
 
+/// Share of an iteration spent waiting for the answer from which the answers,
+/// and not the script, keep the virtual users busy.
+const MOSTLY_WAITING: f64 = 0.8;
+
 struct Measured {
     value: f64,
     /// k6's own verdict, where it gave one.
@@ -234,11 +238,17 @@ fn measure(
         }
         Measure::ScheduleLag(role) => {
             let summary = summary(observations, *role)?;
+            let lag_ms = k6_values::schedule_lag_p95_ms(summary)?;
             // A dropped iteration takes no number, so each one makes all later
-            // ones look late by a period: that is not k6's lag.
+            // ones look late by a period. That is not k6's lag where its users
+            // were waiting for answers; it is where they were busy themselves.
+            let waiting = k6_values::share_of_waiting(summary);
+            if waiting.is_none_or(|share| share < MOSTLY_WAITING) {
+                return plain(lag_ms);
+            }
             let period_ms = 1000.0 / rate_of(plan, *role).as_per_second();
             let by_drops = k6_values::dropped_iterations(summary)? * period_ms;
-            plain((k6_values::schedule_lag_p95_ms(summary)? - by_drops).max(0.0))
+            plain((lag_ms - by_drops).max(0.0))
         }
         Measure::EndedComponents => plain(observations.dead_components.len() as f64),
         Measure::MachineCores => plain(observations.machine_cores.clone()?),

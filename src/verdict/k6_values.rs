@@ -98,10 +98,17 @@ pub fn start_lag_ms(summary: &Summary) -> Value<f64> {
         .map_err(text)
 }
 
-/// Mean time of an iteration, in seconds.
-pub fn mean_iteration_seconds(summary: &Summary) -> Option<f64> {
-    let trend = summary.trends.get("iteration_duration")?;
+/// Mean time to an answer, in seconds.
+pub fn mean_answer_seconds(summary: &Summary) -> Option<f64> {
+    let trend = summary.trends.get("http_req_duration")?;
     (trend.count > 0).then(|| Trend::seconds(trend.avg))
+}
+
+/// The share of an iteration's time that passes waiting for its answer.
+pub fn share_of_waiting(summary: &Summary) -> Option<f64> {
+    let iteration = summary.trends.get("iteration_duration")?;
+    let share = mean_answer_seconds(summary)? / Trend::seconds(iteration.avg);
+    (iteration.count > 0 && share.is_finite()).then_some(share)
 }
 
 /// Of a read-back run.

@@ -20,9 +20,6 @@ use crate::report::{Component, OutputDir};
 use crate::settings::Settings;
 use crate::tools::{ResolvedTool, Tool};
 
-/// Matchers of Tempo's own series.
-const SELECTOR: &str = "job=\"tempo\"";
-
 /// With Tempo's defaults a trace is searchable after it was idle (5 s), cut
 /// (10 s in 2.10, 5 s in 3.0), and as old as 3.0's query frontend wants (30 s).
 const VISIBILITY_DELAY: Duration = Duration::from_secs(45);
@@ -62,13 +59,7 @@ impl EndpointEnvironment {
         supervisor: Supervisor,
         interrupt: Interrupt,
     ) -> Result<Self, EnvironmentError> {
-        let find = |tool: Tool| {
-            tools
-                .iter()
-                .find(|resolved| resolved.tool == tool)
-                .cloned()
-                .ok_or_else(|| failed(format!("{tool} was not resolved")))
-        };
+        let find = |tool| super::resolved(&tools, tool);
         let work_dir = supervisor
             .work_dir(super::new_work_dir(profile))
             .map_err(|err| failed(chain(&err)))?;
@@ -216,7 +207,7 @@ impl Environment for EndpointEnvironment {
         let found = self.found.lock().expect("no holder panics").clone();
         Capabilities {
             tempo_metrics: match found.no_metrics {
-                None => Ok(SELECTOR.into()),
+                None => Ok(super::SELECTOR.into()),
                 Some(why) => Err(why),
             },
             collector_cpu: Err("there is no collector between k6 and this Tempo".into()),
@@ -266,7 +257,7 @@ impl Environment for EndpointEnvironment {
             .is_none();
         match self.prometheus() {
             Some(prometheus) if scraped => {
-                requests::wait_for_scrape(&prometheus, SELECTOR, at).await
+                requests::wait_for_scrape(&prometheus, super::SELECTOR, at).await
             }
             _ => Ok(()),
         }

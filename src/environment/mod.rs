@@ -21,6 +21,7 @@ use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::process::Signal;
 use crate::report::{Component, OutputDir};
+use crate::tools::{ResolvedTool, Tool};
 
 pub use make::{Place, make};
 pub use requests::push_until_accepted;
@@ -130,6 +131,17 @@ pub trait Environment: Send + Sync {
     async fn tear_down(&self) -> Result<(), EnvironmentError>;
     /// For `--skip-cleanup`: how to reach what runs on, and how to stop it.
     fn how_to_reach_and_stop(&self) -> String;
+}
+
+/// Matchers of Tempo's own series, where our own Prometheus scrapes it.
+const SELECTOR: &str = "job=\"tempo\"";
+
+/// The one of `tools` that is `tool`.
+fn resolved(tools: &[ResolvedTool], tool: Tool) -> Result<ResolvedTool, EnvironmentError> {
+    let found = tools.iter().find(|resolved| resolved.tool == tool);
+    found
+        .cloned()
+        .ok_or_else(|| EnvironmentError::Failed(format!("{tool} was not resolved")))
 }
 
 /// A new directory for the files of a run of `profile`, not yet made.

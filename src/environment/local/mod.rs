@@ -36,9 +36,6 @@ const SET_UP_ATTEMPTS: usize = 3;
 /// deleted right after.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// Matchers of Tempo's own series.
-const SELECTOR: &str = "job=\"tempo\"";
-
 /// What a local environment is made of.
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
@@ -63,13 +60,7 @@ impl LocalOptions {
         tempo: Option<Tempo>,
         tempo_perf: &Path,
     ) -> Result<Self, EnvironmentError> {
-        let find = |tool: Tool| {
-            tools
-                .iter()
-                .find(|resolved| resolved.tool == tool)
-                .cloned()
-                .ok_or_else(|| failed(format!("{tool} was not resolved")))
-        };
+        let find = |tool| super::resolved(&tools, tool);
         Ok(Self {
             profile: profile.name.clone(),
             backend: Backend::choose(settings, tempo, tempo_perf)?,
@@ -401,7 +392,7 @@ impl Environment for LocalEnvironment {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            tempo_metrics: Ok(SELECTOR.into()),
+            tempo_metrics: Ok(super::SELECTOR.into()),
             collector_cpu: Ok(()),
             visibility_delay: self
                 .options
@@ -427,7 +418,9 @@ impl Environment for LocalEnvironment {
 
     async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
         match self.prometheus() {
-            Some(prometheus) => super::requests::wait_for_scrape(&prometheus, SELECTOR, at).await,
+            Some(prometheus) => {
+                super::requests::wait_for_scrape(&prometheus, super::SELECTOR, at).await
+            }
             None => Err(failed("Prometheus is not running")),
         }
     }

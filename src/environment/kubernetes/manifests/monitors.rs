@@ -1,0 +1,112 @@
+//! ServiceMonitors for a Prometheus of the cluster.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::scrape::{
+    CA_BUNDLE, CA_KEY, COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target, job,
+    targets,
+};
+use super::{metadata, set};
+use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME, MINIO, Scraper, StoragePlan};
+use crate::profile::Variant;
+
+/// A Prometheus of the cluster keeps its data: each second would be too much.
+const INTERVAL: &str = "10s";
+
+/// ServiceMonitors for Tempo, the collector and MinIO; nothing unless a
+/// Prometheus of the cluster is told by them. Their labels are not the
+/// operators': the Tempo operator deletes what carries its own.
+pub fn monitors(blueprint: &Blueprint) -> Vec<Value> {
+    let Scraper::Monitors { labels, .. } = &blueprint.scraper else {
+        return Vec::new();
+    };
+    let mut monitors: Vec<Value> = targets(blueprint)
+        .iter()
+        .map(|target| tempo(blueprint, target))
+        .collect();
+    monitors.push(collector(blueprint));
+    if matches!(blueprint.storage, StoragePlan::Minio { .. }) {
+        monitors.push(minio(blueprint));
+    }
+    for monitor in &mut monitors {
+        for (key, value) in labels {
+            monitor["metadata"]["labels"][key] = json!(value);
+        }
+    }
+    monitors
+}
+
+fn tempo(blueprint: &Blueprint, target: &Target) -> Value {
+    let name = match blueprint.variant {
+        Variant::Monolithic => "tempo-monolithic",
+        Variant::Stack => "tempo",
+    };
+    let mut endpoint = json!({
+        "port": "http",
+        "path": "/metrics",
+        "scheme": if target.tls.is_some() { "https" } else { "http" },
+        "relabelings": [
+            {"targetLabel": "cluster", "replacement": CR_NAME},
+            {"targetLabel": "job", "replacement": job(blueprint, target.component)},
+        ],
+    });
+    let tls = target.tls.as_ref().map(|tls| {
+        json!({
+            "ca": {"configMap": {"name": CA_BUNDLE, "key": CA_KEY}},
+            "cert": {"secret": {"name": tls.secret, "key": "tls.crt"}},
+            "keySecret": {"name": tls.secret, "key": "tls.key"},
+            "serverName": tls.server_name,
+        })
+    });
+    set(&mut endpoint, "tlsConfig", tls);
+    let selector = BTreeMap::from([
+        ("app.kubernetes.io/managed-by", "tempo-operator"),
+        ("app.kubernetes.io/instance", CR_NAME),
+        ("app.kubernetes.io/name", name),
+        ("app.kubernetes.io/component", target.service_component),
+    ]);
+    monitor(blueprint, target.component, json!(selector), endpoint)
+}
+
+fn collector(blueprint: &Blueprint) -> Value {
+    let selector = json!({
+        "app.kubernetes.io/managed-by": "opentelemetry-operator",
+        "app.kubernetes.io/component": "opentelemetry-collector",
+        "operator.opentelemetry.io/collector-service-type": "monitoring",
+    });
+    let endpoint = json!({
+        "port": "monitoring",
+        "path": "/metrics",
+        "scheme": "http",
+        "relabelings": [{"targetLabel": "job", "replacement": COLLECTOR_JOB}],
+    });
+    monitor(blueprint, "collector", selector, endpoint)
+}
+
+fn minio(blueprint: &Blueprint) -> Value {
+    let endpoint = json!({
+        "port": "http",
+        "path": MINIO_METRICS_PATH,
+        "scheme": "http",
+        "relabelings": [{"targetLabel": "job", "replacement": MINIO_JOB}],
+    });
+    let selector = json!(blueprint.component_labels(MINIO));
+    monitor(blueprint, MINIO, selector, endpoint)
+}
+
+fn monitor(blueprint: &Blueprint, what: &str, selector: Value, mut endpoint: Value) -> Value {
+    endpoint["interval"] = json!(INTERVAL);
+    json!({
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "ServiceMonitor",
+        "metadata": metadata(blueprint, &format!("scrape-{what}")),
+        "spec": {
+            "scrapeProtocols": [SCRAPE_PROTOCOL],
+            "namespaceSelector": {"matchNames": [blueprint.namespace]},
+            "selector": {"matchLabels": selector},
+            "endpoints": [endpoint],
+        },
+    })
+}

@@ -141,6 +141,7 @@ fn measure(
         thresholds: BTreeMap::new(),
         summary_path: dir.join("summary.json"),
         headers: BTreeMap::new(),
+        bearer_token_file: None,
     };
     load.list_metrics();
     let file = dir.join("load.json");

@@ -1,5 +1,6 @@
 //! A performance test as a program of its own: `cargo build && cargo run
-//! --example framework`. It runs on this machine and takes about 20 seconds.
+//! --example framework`. It runs on this machine and takes about 20 seconds; with
+//! KUBECONFIG it runs in that cluster, and takes a minute longer.
 
 use std::error::Error;
 use std::time::Duration;
@@ -7,13 +8,11 @@ use std::time::Duration;
 use tempo_perf::framework::{Framework, K6Config, SetUp};
 use tempo_perf::process::Interrupt;
 use tempo_perf::profile::{TraceProfile, Variant};
-use tempo_perf::settings::Target;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // With a namespace's name; on Kubernetes it would be one.
+    // On Kubernetes the namespace is tempo-perf-my-perf-test.
     let mut framework = Framework::builder("my-perf-test")
-        .target(Target::Local)
         .interrupt(Interrupt::install()?)
         .build()?;
 

@@ -62,6 +62,7 @@ fn front_door(
     if let Some(note) = note {
         eprintln!("{note}");
     }
+    show_warnings();
     let interrupt =
         Interrupt::install().map_err(|err| format!("cannot listen for signals: {err}"))?;
     let shared = Arc::new(Shared {
@@ -81,6 +82,21 @@ fn front_door(
         Some(signal) => ExitCode::from(signal.exit_code()),
         None => conclusion.exit_code(),
     })
+}
+
+/// Shows warnings on stderr; RUST_LOG asks for more. The first call of a process
+/// counts.
+pub fn show_warnings() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .parse_lossy(std::env::var("RUST_LOG").unwrap_or_else(|_| "tempo_perf=warn".into()));
+    let shown = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .try_init();
+    if let Err(err) = shown {
+        tracing::debug!("warnings are shown by someone else: {err}");
+    }
 }
 
 struct Shared {

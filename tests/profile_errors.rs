@@ -194,10 +194,50 @@ fn a_name_that_does_not_fit(#[case] name: &str) {
 #[case::node_selector(&with("  variant: stack", "  variant: stack\n  nodeSelector:\n    a/b/c: x\n    infra: true\n    zone: 'a b'"))]
 #[case::s3_without_bucket(&and("storage:\n  type: s3\n"))]
 #[case::s3_keys_for_minio(&and("storage:\n  bucket: traces\n  region: us-east-2\n"))]
+#[case::s3_with_a_password(&and("storage: { type: s3, bucket: traces, endpoint: 'https://me:hush@s3.example.com' }\n"))]
 #[case::s3_values(&and("storage:\n  type: s3\n  bucket: T\n  endpoint: host:9000\n  secretName: A_B\n  size: 1Gi\n"))]
 #[case::traces_per_request(&with("mbPerSecond: 1", "mbPerSecond: 1\n    tracesPerRequest: 1001\n    collector: async"))]
 fn a_value_that_does_not_fit(#[case] text: &str) {
     assert_messages("value", text);
+}
+
+#[rstest]
+#[case::no_key("{ value: a }")]
+#[case::nothing("{}")]
+#[case::exists_with_a_value("{ key: infra, operator: Exists, value: reserved }")]
+#[case::key("{ key: a/b/c, value: x }")]
+#[case::value("{ key: infra, value: 'a b' }")]
+#[case::unknown_words("{ key: infra, operator: In, effect: NoShedule }")]
+#[case::unknown_field("{ key: infra, tolerationSeconds: 30 }")]
+#[case::text("infra")]
+fn a_toleration_that_kubernetes_would_refuse(#[case] toleration: &str) {
+    assert_messages(
+        "toleration",
+        &with(
+            "  variant: stack\n",
+            &format!("  variant: stack\n  tolerations:\n    - {toleration}\n"),
+        ),
+    );
+}
+
+#[test]
+fn tolerations_are_read_with_kubernetes_own_defaults() {
+    let text = "  variant: stack\n  tolerations:\n    - { key: infra, value: reserved, effect: NoSchedule }\n    \
+                - { key: infra, operator: Exists }\n    - { operator: Exists, value: '' }\n    - { key: infra }\n";
+    let profile =
+        parse(&with("  variant: stack\n", text)).unwrap_or_else(|errors| panic!("{errors}"));
+    insta::assert_yaml_snapshot!(profile.tempo.tolerations, @r#"
+    - key: infra
+      operator: Equal
+      value: reserved
+      effect: NoSchedule
+    - key: infra
+      operator: Exists
+    - operator: Exists
+      value: ""
+    - key: infra
+      operator: Equal
+    "#);
 }
 
 #[rstest]

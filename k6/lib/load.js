@@ -17,6 +17,9 @@ export function readLoad(parts) {
         throw new Error(`${__ENV.TEMPO_PERF_LOAD} has no "${part}", which this script runs`);
       }
     }
+    if (load.bearer_token_file) {
+      load.headers.Authorization = `Bearer ${open(load.bearer_token_file).trim()}`;
+    }
     return load;
   }
   return byHand(parts);

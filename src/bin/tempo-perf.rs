@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tempo_perf::environment::kubernetes::SweepArgs;
 use tempo_perf::error_chain::chain;
 use tempo_perf::{corpus, front_door, process, store, tools};
 
@@ -21,6 +22,7 @@ enum Command {
     Corpus(corpus::CorpusArgs),
     Tools(tools::ToolsArgs),
     Validate(ValidateArgs),
+    Sweep(SweepArgs),
     /// Ends what a killed run left behind; started by the runs themselves
     #[command(hide = true)]
     Watch,
@@ -37,6 +39,10 @@ struct ValidateArgs {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Tools(args) => return args.run(),
+        Command::Sweep(args) => {
+            front_door::show_warnings();
+            return args.run();
+        }
         Command::Validate(args) => match front_door::validate(&args.profiles_dir) {
             Ok(code) => return code,
             Err(err) => Err(err.into()),

@@ -14,9 +14,9 @@ use crate::k6::log::{self, K6Log, NotAccepted};
 use crate::k6::summary::Summary;
 use crate::metrics::exposition::{CounterSnapshot, delta};
 use crate::metrics::{self, Catalogue, Collected, PrometheusClient, Variables};
+use crate::plan::Plan;
 use crate::plan::checks::{Measure, Role};
-use crate::plan::{self, Plan};
-use crate::profile::Profile;
+use crate::profile::{Profile, Variant};
 use crate::promql_variables::substitute;
 use crate::report::{K6Run as Log, OutputDir, ReportError, Window};
 use crate::settings::{Target, TestType};
@@ -119,8 +119,8 @@ fn read_summary(k6: &K6Finished, log: &str) -> Result<Summary, String> {
         ));
     }
     match &k6.summary {
-        Some(text) => Summary::parse(text).map_err(|err| chain(&err)),
-        None => Err(format!("k6 wrote no summary; its last lines:\n{}", tail())),
+        Ok(text) => Summary::parse(text).map_err(|err| chain(&err)),
+        Err(why) => Err(format!("{why}; its last lines:\n{}", tail())),
     }
 }
 
@@ -186,7 +186,13 @@ impl Evidence {
                 let observed = RunObserved {
                     summary: run.summary.clone(),
                     interrupted_iterations: run.interrupted_iterations(),
-                    cores: cores(run.k6.cpu, run.k6.wall),
+                    cores: match &run.k6.ended_by {
+                        // Its end told nothing of what it had used.
+                        Some(why) if run.k6.cpu.is_zero() => Err(format!(
+                            "k6 was ended by {why}, and its CPU time is not known"
+                        )),
+                        _ => cores(run.k6.cpu, run.k6.wall),
+                    },
                 };
                 (*role, observed)
             })
@@ -352,7 +358,7 @@ pub(super) async fn collect_metrics(
     let collected = catalogue_answers(
         environment,
         &prometheus,
-        plan.target,
+        (plan.target, plan.scrape_interval),
         &plan.profile,
         plan.max_concurrent_queries,
         window,
@@ -368,26 +374,30 @@ pub(super) async fn collect_metrics(
     Ok(())
 }
 
-/// Asks the catalogue over a window.
+/// Asks the catalogue over a window. `scraped` says where Tempo is scraped, and
+/// how often.
 pub(crate) async fn catalogue_answers(
     environment: &dyn Environment,
     prometheus: &PrometheusClient,
-    target: Target,
+    scraped: (Target, Duration),
     profile: &Profile,
     max_concurrent_queries: usize,
     window: Window,
 ) -> Collected {
-    let catalogue = match Catalogue::built_in() {
+    let mut catalogue = match Catalogue::built_in() {
         Ok(catalogue) => catalogue,
         Err(err) => unreachable!("a test reads the built-in catalogue: {err}"),
     };
-    let scrape_interval = plan::scrape_interval(target);
+    if environment.capabilities().container_metrics.is_err() {
+        catalogue.leave_out("ksel");
+    }
+    let (target, scrape_interval) = scraped;
     let length = window.end.duration_since(window.start).unsigned_abs();
     metrics::collect(
         prometheus,
         &catalogue,
         target,
-        &catalogue_variables(environment, target, profile),
+        &catalogue_variables(environment, scraped, profile),
         (window.start, window.end),
         metrics::step_for(length, scrape_interval),
         max_concurrent_queries,
@@ -397,18 +407,21 @@ pub(crate) async fn catalogue_answers(
 
 fn catalogue_variables(
     environment: &dyn Environment,
-    target: Target,
+    (target, scrape_interval): (Target, Duration),
     profile: &Profile,
 ) -> Variables {
-    let selector = environment.capabilities().tempo_metrics.unwrap_or_default();
+    let capabilities = environment.capabilities();
+    let selector = capabilities.tempo_metrics.unwrap_or_default();
     // A range of four scrapes has at least three samples.
-    let range_seconds = (plan::scrape_interval(target) * 4).as_secs();
+    let range_seconds = (scrape_interval * 4).as_secs();
     let replication = profile.tempo.replication_factor.unwrap_or(1);
-    let alone = target == Target::Local;
+    let one_process = profile.tempo.variant == Variant::Monolithic;
+    let alone = target == Target::Local || (target == Target::Kubernetes && one_process);
     [
         ("sel", selector),
-        ("ksel", String::new()),
-        ("csel", "job=\"otel-collector\"".to_string()),
+        // Queries of it are left out where there are none.
+        ("ksel", capabilities.container_metrics.unwrap_or_default()),
+        ("csel", capabilities.collector_metrics),
         ("k6sel", String::new()),
         ("w", format!("{range_seconds}s")),
         ("rp", String::new()),

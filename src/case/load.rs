@@ -50,7 +50,7 @@ pub(super) async fn put_on(
     }
     let mut seeded_at = None;
     if let Some(seeding) = running.plan.seeding {
-        let start = start_at(&running.plan);
+        let start = start_at(&running.plan, environment);
         seeded_at = Some(start);
         let load = ingestion_load(
             &running.plan,
@@ -66,9 +66,9 @@ pub(super) async fn put_on(
             .note("seeding", finished.started, finished.k6.wall);
         finished.must_have_ended_well("seeding")?;
     }
-    let collector_before = environment.collector_cpu();
+    let collector_before = environment.collector_cpu().await;
     let machine_before = machine::busy_time();
-    let start = start_at(&running.plan);
+    let start = start_at(&running.plan, environment);
     let trial_until_start = running.stages.since_start()
         + Duration::try_from(start.duration_since(Timestamp::now())).unwrap_or_default();
     let begun = Instant::now();
@@ -85,13 +85,15 @@ pub(super) async fn put_on(
     let trial_until_start = trial_until_start + late.max().unwrap_or_default();
     running.stages.note_at("until load", trial_until_start);
     running.stages.note("load", begun, begun.elapsed());
+    running.load_ended = Some(Instant::now());
     evidence.machine_cores = match (machine_before, machine::busy_time()) {
         (Ok(before), Ok(after)) => {
             crate::verdict::judge::cores(after.saturating_sub(before), begun.elapsed())
         }
         (Err(why), _) | (_, Err(why)) => Err(why),
     };
-    evidence.collector_cores = collector_cores(environment, collector_before, begun.elapsed());
+    evidence.collector_cores =
+        collector_cores(environment, collector_before, begun.elapsed()).await;
     for (role, run) in finished {
         evidence.runs.insert(role, run);
     }
@@ -116,7 +118,7 @@ async fn prove_the_way(
     environment: &dyn Environment,
     interrupt: &Interrupt,
 ) -> Result<(), Stopped> {
-    let Some(url) = environment.addresses().push else {
+    let Some(url) = environment.push_from_here() else {
         return Ok(());
     };
     let now = Timestamp::now().as_nanosecond() as u64;
@@ -148,13 +150,17 @@ async fn baseline(
     })
 }
 
-fn start_at(plan: &Plan) -> Timestamp {
+fn start_at(plan: &Plan, environment: &dyn Environment) -> Timestamp {
     let vus = match plan.test_type {
         TestType::Ingestion => plan.ingestion.allocated_vus,
         TestType::Query => plan.query.allocated_vus,
         TestType::Combined => plan.ingestion.allocated_vus + plan.query.allocated_vus,
     };
-    later(Timestamp::now(), K6_START + K6_START_PER_VU * vus)
+    let until_told = environment.k6_start();
+    later(
+        Timestamp::now(),
+        until_told + K6_START + K6_START_PER_VU * vus,
+    )
 }
 
 fn later(at: Timestamp, by: Duration) -> Timestamp {
@@ -214,11 +220,7 @@ fn both_runs(
 fn k6_run(running: &Running, name: &'static str, load: Load, log: Log) -> K6Run {
     K6Run {
         name,
-        script: match name {
-            "query" => "query-test.js",
-            "readback" => "readback-test.js",
-            _ => "ingestion-test.js",
-        },
+        script: crate::k6::script_of(name),
         load,
         log: running.output.k6_log(log),
         timeout: running.plan.job_timeout,
@@ -300,12 +302,12 @@ async fn drain(
     Ok(snapshot)
 }
 
-fn collector_cores(
+async fn collector_cores(
     environment: &dyn Environment,
     before: Option<Duration>,
     wall: Duration,
 ) -> Result<f64, String> {
-    match (before, environment.collector_cpu()) {
+    match (before, environment.collector_cpu().await) {
         (Some(before), Some(after)) => {
             crate::verdict::judge::cores(after.saturating_sub(before), wall)
         }

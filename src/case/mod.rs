@@ -9,7 +9,7 @@ mod stages;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -79,6 +79,12 @@ pub(crate) async fn run_in(
     environment: &dyn Environment,
 ) -> Result<Judged, String> {
     let mut running = Running::begin(case)?;
+    if let Some(interval) = environment.scrape_interval() {
+        running
+            .plan
+            .settle_scrape_interval(interval)
+            .map_err(|err| chain(&err))?;
+    }
     let mut outcome = running.measure(case, environment).await;
     if case.settings.collect_logs || outcome.is_err() {
         let logs = environment.collect_logs(&running.output).await;
@@ -103,6 +109,7 @@ struct Running {
     output: OutputDir,
     report: Report,
     stages: Stages,
+    load_ended: Option<Instant>,
     summaries: BTreeMap<Role, Result<Summary, String>>,
 }
 
@@ -139,6 +146,7 @@ impl Running {
         let mut running = Self {
             report: first_report(case, &plan),
             stages: Stages::start(),
+            load_ended: None,
             plan,
             output,
             summaries: BTreeMap::new(),
@@ -154,6 +162,9 @@ impl Running {
                 target: case.target,
                 settings: case.settings,
                 profile: &self.plan.profile,
+                run: self.plan.run,
+                job_timeout: self.plan.job_timeout,
+                load_is_known: true,
                 tempo_perf: case.tempo_perf,
                 supervisor: &supervisor,
                 interrupt: &case.interrupt,
@@ -182,7 +193,12 @@ impl Running {
             eprint!("{}", environment.how_to_reach_and_stop());
             Ok(())
         } else {
-            self.stages.timed("teardown", environment.tear_down()).await
+            let down = self.stages.timed("teardown", environment.tear_down()).await;
+            self.stages.note_parts(environment.take_stages());
+            if let Some(ended) = self.load_ended {
+                self.stages.note("clean", ended, ended.elapsed());
+            }
+            down
         };
         outcome?;
         logs?;
@@ -196,7 +212,14 @@ impl Running {
         environment: &dyn Environment,
     ) -> Result<(), Stopped> {
         environment.check_prerequisites().await?;
-        self.stages.timed("set-up", environment.set_up()).await?;
+        if let Some(interval) = environment.scrape_interval() {
+            self.plan
+                .settle_scrape_interval(interval)
+                .map_err(|err| Stopped::Failed(chain(&err)))?;
+        }
+        let up = self.stages.timed("set-up", environment.set_up()).await;
+        self.stages.note_parts(environment.take_stages());
+        up?;
         self.measure(case, environment).await
     }
 
@@ -206,13 +229,20 @@ impl Running {
         case: &Case<'_>,
         environment: &dyn Environment,
     ) -> Result<(), Stopped> {
+        environment.prepare_k6(self.plan.k6_runs()).await?;
         self.report.components = environment.components();
+        self.report.notes.extend(environment.notes());
         let capabilities = environment.capabilities();
         self.plan.settle(&capabilities);
         if let Some(stand_in) = &capabilities.stand_in {
             self.report.built_in_trace_store = true;
             self.report.notes.push(format!("the backend is {stand_in}"));
             eprintln!("  backend     {stand_in}");
+        }
+        if let (Target::Kubernetes, Err(why)) = (case.target, &capabilities.container_metrics) {
+            let note = format!("CPU and memory of Tempo's containers are not measured: {why}");
+            eprintln!("  containers  {note}");
+            self.report.notes.push(note);
         }
         if let Some(part) = self.readable_part(&capabilities) {
             eprintln!("  readable    {part}");
@@ -418,7 +448,7 @@ fn blank_report(
 
 /// A number that no other run is likely to have: traces of runs with the same
 /// seed on the same Tempo must differ.
-fn run_number() -> u32 {
+pub(crate) fn run_number() -> u32 {
     let now = Timestamp::now().as_nanosecond() as u64;
     let mixed = now ^ u64::from(std::process::id()).rotate_left(40);
     // A multiplier of splitmix64 (Steele, Lea, Flood 2014) spreads close times.

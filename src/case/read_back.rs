@@ -60,7 +60,7 @@ async fn try_read_back(
     let delay = environment.capabilities().visibility_delay;
     let run = K6Run {
         name: "readback",
-        script: "readback-test.js",
+        script: crate::k6::script_of("readback"),
         load: k6_load::read_back(plan, &dir, &base, delay, numbers),
         log: output.k6_log(Log::ReadBack),
         timeout: plan.job_timeout,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::environment::TimedStage;
 use crate::report::Stage;
 use crate::units::Pretty;
 
@@ -37,6 +38,13 @@ impl Stages {
             start_seconds: start.saturating_duration_since(self.started).as_secs_f64(),
             duration_seconds: seconds,
         });
+    }
+
+    /// Notes parts of a stage.
+    pub fn note_parts(&mut self, parts: Vec<TimedStage>) {
+        for part in parts {
+            self.note(&part.name, part.start, part.took);
+        }
     }
 
     /// Notes a span from the start of the trial that overlaps the stages.

@@ -79,10 +79,20 @@ impl Corpus {
             path: dir.to_owned(),
             source,
         })?;
+        for (name, bytes) in self.files() {
+            write(&dir.join(name), &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Names and contents of the three files.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let name = self.profile.name();
-        write(&dir.join(format!("{name}.bin")), &self.payload_bytes())?;
-        write(&dir.join(format!("{name}.index")), &self.index_bytes())?;
-        write_json(&dir.join(format!("{name}.json")), &self.facts())
+        vec![
+            (format!("{name}.bin"), self.payload_bytes()),
+            (format!("{name}.index"), self.index_bytes()),
+            (format!("{name}.json"), json_bytes(&self.facts())),
+        ]
     }
 
     fn payload_bytes(&self) -> Vec<u8> {
@@ -143,9 +153,11 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), CorpusError> {
 }
 
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CorpusError> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| CorpusError::Write {
-        path: path.to_owned(),
-        source: error.into(),
-    })?;
-    write(path, format!("{text}\n").as_bytes())
+    write(path, &json_bytes(value))
+}
+
+fn json_bytes(value: &impl Serialize) -> Vec<u8> {
+    // Facts are texts and finite numbers.
+    let text = serde_json::to_string_pretty(value).expect("facts have a JSON form");
+    format!("{text}\n").into_bytes()
 }

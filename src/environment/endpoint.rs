@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::k6_process::K6Process;
-use super::local::{ScrapeJob, prometheus_child};
+use super::local::{SCRAPE_INTERVAL_SECONDS, ScrapeJob, prometheus_child};
 use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run, requests};
 use crate::error_chain::chain;
 use crate::metrics::exposition::{self, CounterSnapshot};
@@ -210,7 +210,11 @@ impl Environment for EndpointEnvironment {
                 None => Ok(super::SELECTOR.into()),
                 Some(why) => Err(why),
             },
+            collector_metrics: super::COLLECTOR_SELECTOR.into(),
+            container_metrics: Err("there are no containers".into()),
             collector_cpu: Err("there is no collector between k6 and this Tempo".into()),
+            k6_cores: Ok(None),
+            collector_cores: Ok(None),
             visibility_delay: VISIBILITY_DELAY,
             readable_bytes: None,
             read_back: if self.query.is_some() {
@@ -257,7 +261,8 @@ impl Environment for EndpointEnvironment {
             .is_none();
         match self.prometheus() {
             Some(prometheus) if scraped => {
-                requests::wait_for_scrape(&prometheus, super::SELECTOR, at).await
+                let interval = Duration::from_secs(SCRAPE_INTERVAL_SECONDS);
+                requests::wait_for_scrape(&prometheus, super::SELECTOR, at, interval).await
             }
             _ => Ok(()),
         }
@@ -282,7 +287,7 @@ impl Environment for EndpointEnvironment {
         }
     }
 
-    fn collector_cpu(&self) -> Option<Duration> {
+    async fn collector_cpu(&self) -> Option<Duration> {
         None
     }
 

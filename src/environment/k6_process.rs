@@ -92,8 +92,10 @@ impl K6Process {
         let exit = stopped.exit;
         let signal = exit.status.code().is_none().then(|| exit.describe());
         let summary = match std::fs::read_to_string(&summary_path) {
-            Ok(text) => Some(text),
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => None,
+            Ok(text) => Ok(text),
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+                Err("k6 wrote no summary".to_string())
+            }
             Err(err) => {
                 return Err(failed(format!(
                     "cannot read {}: {err}",

@@ -1,8 +1,10 @@
 //! The environment of a target.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::endpoint::EndpointEnvironment;
+use super::kubernetes::{KubernetesEnvironment, KubernetesOptions};
 use super::local::{LocalEnvironment, LocalOptions};
 use super::{Environment, EnvironmentError};
 use crate::error_chain::chain;
@@ -18,6 +20,12 @@ pub struct Place<'a> {
     pub settings: &'a Settings,
     /// Names the environment, and says what is set up in it.
     pub profile: &'a Profile,
+    /// Tells what is set up for this run from what is of others.
+    pub run: u32,
+    /// How long a k6 run may take.
+    pub job_timeout: Duration,
+    /// Whether `profile` is the load to come, or only says what to set up.
+    pub load_is_known: bool,
     /// The `tempo-perf` program.
     pub tempo_perf: &'a Path,
     pub supervisor: &'a Supervisor,
@@ -46,11 +54,17 @@ pub async fn make(place: &Place<'_>) -> Result<Box<dyn Environment>, Environment
     let toolbox = place.toolbox();
     let (supervisor, interrupt) = (place.supervisor.clone(), place.interrupt.clone());
     match place.target {
-        Target::Kubernetes => Err(EnvironmentError::Failed(
-            "the kubernetes target is not there yet; run with --target local, or set \
-             TEMPO_ENDPOINT and TEMPO_QUERY_ENDPOINT for a Tempo that exists"
-                .into(),
-        )),
+        Target::Kubernetes => {
+            let options = KubernetesOptions::new(
+                place.settings,
+                place.profile,
+                place.run,
+                place.job_timeout,
+                place.load_is_known,
+            )?;
+            let environment = KubernetesEnvironment::new(options, &supervisor, interrupt).await?;
+            Ok(Box::new(environment))
+        }
         Target::Endpoint => {
             let tools = toolbox
                 .resolve_all(&[Tool::K6, Tool::Prometheus])

@@ -1,9 +1,9 @@
 //! Where a run happens. One trait for a set of local processes, an existing
-//! Tempo, and later a Kubernetes cluster; the same scripts, checks and files
-//! in each.
+//! Tempo and a Kubernetes cluster; the same scripts, checks and files in each.
 
 pub mod endpoint;
 mod k6_process;
+pub mod kubernetes;
 pub mod local;
 mod logs;
 mod make;
@@ -20,6 +20,7 @@ use crate::k6::load::Load;
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::process::Signal;
+use crate::profile::Profile;
 use crate::report::{Component, OutputDir};
 use crate::tools::{ResolvedTool, Tool};
 
@@ -72,8 +73,16 @@ pub struct K6Finished {
     pub wall: Duration,
     pub cpu: Duration,
     pub max_rss_bytes: u64,
-    /// The JSON that the script's `handleSummary` wrote, if it came so far.
-    pub summary: Option<String>,
+    /// The JSON that the script's `handleSummary` wrote; or why there is none.
+    pub summary: Result<String, String>,
+}
+
+/// A part of the set-up or the teardown.
+#[derive(Debug, Clone)]
+pub struct TimedStage {
+    pub name: String,
+    pub start: std::time::Instant,
+    pub took: Duration,
 }
 
 /// What an environment offers to the checks, known before the load.
@@ -81,8 +90,18 @@ pub struct K6Finished {
 pub struct Capabilities {
     /// PromQL matchers of Tempo's own series; or why there are none.
     pub tempo_metrics: Result<String, String>,
+    /// PromQL matchers of the collector's series.
+    pub collector_metrics: String,
+    /// PromQL matchers of the kubelets' metrics of Tempo's containers; or why
+    /// there are none.
+    pub container_metrics: Result<String, String>,
     /// Whether the collector's CPU can be read; or why not.
     pub collector_cpu: Result<(), String>,
+    /// Cores that a k6 run may use, those of this machine when absent; or why that
+    /// is not known.
+    pub k6_cores: Result<Option<f64>, String>,
+    /// The same of the collector.
+    pub collector_cores: Result<Option<f64>, String>,
     /// How old data must be before searches may ask for it.
     pub visibility_delay: Duration,
     /// Bytes of pushed data that stay readable, where that is bounded.
@@ -106,13 +125,44 @@ pub trait Environment: Send + Sync {
     /// All of the above, in parallel where nothing forces an order.
     async fn set_up(&self) -> Result<(), EnvironmentError>;
 
+    /// Takes another profile's Tempo, for one that is not set up yet.
+    async fn adopt(&self, _profile: &Profile) -> Result<(), EnvironmentError> {
+        Ok(())
+    }
+    /// How often Prometheus scrapes Tempo, where that is known only here.
+    fn scrape_interval(&self) -> Option<Duration> {
+        None
+    }
+
     /// For files of the run; removed with the environment.
     fn work_dir(&self) -> &Path;
     fn components(&self) -> Vec<Component>;
+    /// As k6 reaches them.
     fn addresses(&self) -> Addresses;
+    /// Where this process pushes a trace the way that k6 will.
+    fn push_from_here(&self) -> Option<Url> {
+        self.addresses().push
+    }
+    /// What a reader of the report should know of the place.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Stages of the set-up or teardown that ended since the last call.
+    fn take_stages(&self) -> Vec<TimedStage> {
+        Vec::new()
+    }
     fn capabilities(&self) -> Capabilities;
     fn prometheus(&self) -> Option<PrometheusClient>;
 
+    /// Brings k6 runs so far that they can start at an instant that is told
+    /// afterwards, within [`Environment::k6_start`].
+    async fn prepare_k6(&self, _runs: &[&'static str]) -> Result<(), EnvironmentError> {
+        Ok(())
+    }
+    /// From being told its load to k6's own start.
+    fn k6_start(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Runs k6 to its end; with an interrupt it is stopped.
     async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError>;
     /// Waits until Prometheus has a sample of Tempo from `at` or later; where
@@ -121,7 +171,7 @@ pub trait Environment: Send + Sync {
     /// Tempo's counters now, from its own `/metrics`.
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError>;
     /// CPU time that the collector has used so far.
-    fn collector_cpu(&self) -> Option<Duration>;
+    async fn collector_cpu(&self) -> Option<Duration>;
     /// Why a component is not running although it should be.
     fn dead_components(&self) -> Vec<String>;
 
@@ -135,6 +185,8 @@ pub trait Environment: Send + Sync {
 
 /// Matchers of Tempo's own series, where our own Prometheus scrapes it.
 const SELECTOR: &str = "job=\"tempo\"";
+/// The same of the collector's.
+const COLLECTOR_SELECTOR: &str = "job=\"otel-collector\"";
 
 /// The one of `tools` that is `tool`.
 fn resolved(tools: &[ResolvedTool], tool: Tool) -> Result<ResolvedTool, EnvironmentError> {

@@ -14,8 +14,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// One request to a peer that may accept and never answer.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
-/// Scrapes that may be missed before the last one of a run is given up.
+/// How long the last scrape of a run is waited for at least.
 const SCRAPE_WAIT: Duration = Duration::from_secs(15);
+/// Scrapes that may be missed before it is given up.
+const SCRAPES_MISSED: u32 = 3;
 
 /// Succeeds when `url` answers 200; else says what it answered.
 pub(super) async fn probe(client: &reqwest::Client, url: &Url) -> Result<(), String> {
@@ -77,9 +79,11 @@ pub(super) async fn wait_for_scrape(
     prometheus: &PrometheusClient,
     selector: &str,
     at: Timestamp,
+    interval: Duration,
 ) -> Result<(), EnvironmentError> {
+    let limit = SCRAPE_WAIT.max(interval * SCRAPES_MISSED);
     let wanted = at.as_millisecond() as f64 / 1000.0;
-    let expression = format!("max(timestamp(up{{{selector}}}))");
+    let expression = format!("min(timestamp(up{{{selector}}}))");
     let began = Instant::now();
     loop {
         let last_seen = match prometheus.single_value(&expression, Timestamp::now()).await {
@@ -88,10 +92,10 @@ pub(super) async fn wait_for_scrape(
             Err(NoNumber::Empty) => "no scrape yet".to_string(),
             Err(err) => chain(&err),
         };
-        if began.elapsed() > SCRAPE_WAIT {
+        if began.elapsed() > limit {
             return Err(EnvironmentError::Failed(format!(
                 "Prometheus did not scrape Tempo within {} s: {last_seen}",
-                SCRAPE_WAIT.as_secs()
+                limit.as_secs()
             )));
         }
         tokio::time::sleep(PAUSE).await;

@@ -8,7 +8,7 @@ use super::{Framework, FrameworkError, K6Config, ResourceConfig, config};
 use crate::error_chain::chain;
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::{CollectorMode, Variant};
-use crate::settings::{Settings, Target, resolve_target};
+use crate::settings::{KubernetesSettings, Settings, StorageSettings, Target, resolve_target};
 
 /// Levels above the running program at which `tempo-perf` is looked for: Cargo
 /// puts examples and tests one directory below it.
@@ -145,16 +145,25 @@ impl FrameworkBuilder {
             tempo: None,
             environment: None,
             collector_is_up: false,
+            storage_is_up: false,
+            run: crate::case::run_number(),
         })
     }
 }
 
-/// The variables that cases read, but for those of the load: what a program
-/// says in [`K6Config`] is what it means.
+/// The variables that cases read, but for those of the load, the nodes and the
+/// storage: what a program says in [`K6Config`] and [`ResourceConfig`] is what
+/// it means.
 fn from_variables() -> Result<Settings, FrameworkError> {
     let invocation = Settings::from_args(["tempo-perf".into()])
         .map_err(|err| FrameworkError::Settings(err.to_string()))?;
+    let kubernetes = KubernetesSettings {
+        node_selector: None,
+        storage: StorageSettings::default(),
+        ..invocation.settings.kubernetes.clone()
+    };
     Ok(Settings {
+        kubernetes,
         duration: None,
         size: None,
         mb_per_second: None,

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::profile::{
     self, CollectorMode, Ingestion, K6, Overrides, Profile, Query, QuerySpec, Resources, Slo,
-    Storage, StorageKind, Tempo, TraceProfile, Variant, Vus,
+    Storage, StorageKind, Tempo, Toleration, TraceProfile, Variant, Vus,
 };
+use crate::settings::S3Credentials;
 
 /// What a Tempo is given. Everything but `overrides` needs Kubernetes;
 /// [`super::SetUp::Done`] names what was not applied.
@@ -21,6 +22,8 @@ pub struct ResourceConfig {
     pub storage: Option<StorageConfig>,
     /// Labels of the nodes on which Tempo's pods may run.
     pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that Tempo's pods stand.
+    pub tolerations: Vec<Toleration>,
 }
 
 /// Where Tempo keeps its blocks on Kubernetes.
@@ -36,6 +39,17 @@ pub struct StorageConfig {
     pub secret_access_key: Option<String>,
     /// The Secret with the credentials, in place of the two keys.
     pub secret_name: Option<String>,
+}
+
+impl ResourceConfig {
+    /// The keys that were given, if both were.
+    pub(super) fn s3_credentials(&self) -> Option<S3Credentials> {
+        let storage = self.storage.as_ref()?;
+        Some(S3Credentials {
+            access_key_id: storage.access_key_id.clone()?,
+            secret_access_key: storage.secret_access_key.clone()?,
+        })
+    }
 }
 
 /// Without the secret key: this ends in logs.
@@ -128,6 +142,7 @@ pub(super) fn profile(
             replication_factor: resources.replication_factor,
             overrides: resources.overrides.clone(),
             node_selector: resources.node_selector.clone(),
+            tolerations: resources.tolerations.clone(),
         },
         storage: Storage {
             kind: storage.kind,

@@ -26,6 +26,7 @@ mod config;
 mod prerequisites;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -44,6 +45,9 @@ use crate::tools::Tool;
 pub use builder::FrameworkBuilder;
 pub use config::{K6Config, ResourceConfig, StorageConfig};
 pub use prerequisites::{Prerequisite, Prerequisites};
+
+/// What a k6 run may take when neither settings nor a plan tell.
+const DEFAULT_JOB_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Set-ups tried when another process takes a chosen port.
 const SET_UP_ATTEMPTS: usize = 3;
@@ -151,6 +155,9 @@ pub struct Framework {
     tempo: Option<(Variant, ResourceConfig)>,
     environment: Option<Box<dyn Environment>>,
     collector_is_up: bool,
+    storage_is_up: bool,
+    /// Tells what this framework sets up from what others do.
+    run: u32,
 }
 
 impl Framework {
@@ -182,7 +189,7 @@ impl Framework {
                     each.push(tool(&toolbox, wanted).await);
                 }
             }
-            Target::Endpoint | Target::Kubernetes => {
+            Target::Endpoint => {
                 let answers = async {
                     make(&self.place(&profile))
                         .await?
@@ -192,6 +199,12 @@ impl Framework {
                 let found = answers.await.map_err(|err| err.to_string());
                 let found = found.map(|()| "it answers".to_string());
                 each.push(prerequisite("Tempo", found));
+            }
+            Target::Kubernetes => {
+                let found = self.cluster().await?.check_prerequisites().await;
+                return Ok(Prerequisites::of_cluster(
+                    found.map_err(|err| err.to_string()),
+                ));
             }
         }
         Ok(Prerequisites::new(each))
@@ -204,8 +217,8 @@ impl Framework {
             Target::Local => "only Kubernetes has MinIO: a local Tempo stores in a directory",
             Target::Endpoint => "only Kubernetes has MinIO: this Tempo has its own storage",
             Target::Kubernetes => {
-                let profile = self.profile(&K6Config::default())?;
-                make(&self.place(&profile)).await?.set_up_storage().await?;
+                self.cluster().await?.set_up_storage().await?;
+                self.storage_is_up = true;
                 return Ok(SetUp::Done {
                     not_applied: Vec::new(),
                 });
@@ -225,7 +238,7 @@ impl Framework {
         variant: Variant,
         resources: Option<ResourceConfig>,
     ) -> Result<SetUp, FrameworkError> {
-        if self.environment.is_some() {
+        if self.tempo.is_some() && self.environment.is_some() {
             return Err(FrameworkError::OutOfOrder {
                 step: "another setup_tempo",
                 needs: "cleanup",
@@ -233,6 +246,28 @@ impl Framework {
         }
         self.tempo = Some((variant, resources.unwrap_or_default()));
         let profile = self.profile(&K6Config::default())?;
+        if self.target == Target::Kubernetes {
+            let has_storage = self.storage_is_up;
+            if !has_storage {
+                // Nothing was created yet: what was asked for may change everything.
+                self.environment = None;
+            }
+            if let Some((_, resources)) = &self.tempo
+                && let Some(credentials) = resources.s3_credentials()
+            {
+                self.settings.kubernetes.s3_credentials = Ok(Some(credentials));
+            }
+            let environment = self.cluster().await?;
+            environment.adopt(&profile).await?;
+            environment.check_prerequisites().await?;
+            if !has_storage {
+                environment.set_up_storage().await?;
+            }
+            tokio::try_join!(environment.set_up_tempo(), environment.set_up_prometheus())?;
+            return Ok(SetUp::Done {
+                not_applied: plan::not_applied(&profile, self.target),
+            });
+        }
         for attempt in 1.. {
             let made = make(&self.place(&profile)).await?;
             let environment = &**self.environment.insert(made);
@@ -352,13 +387,25 @@ impl Framework {
         let collected = case::evidence::catalogue_answers(
             environment,
             &prometheus,
-            self.target,
+            (
+                self.target,
+                environment
+                    .scrape_interval()
+                    .unwrap_or_else(|| plan::scrape_interval(self.target, &self.settings)),
+            ),
             &profile,
             self.settings.max_concurrent_queries,
             Window { start, end },
         )
         .await;
-        report::write_metrics_csv(path.as_ref(), &collected)?;
+        let path = path.as_ref();
+        if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            std::fs::create_dir_all(dir).map_err(|source| ReportError::Write {
+                path: dir.to_owned(),
+                source,
+            })?;
+        }
+        report::write_metrics_csv(path, &collected)?;
         Ok(collected)
     }
 
@@ -388,6 +435,7 @@ impl Framework {
             });
         }
         let profile = self.profile(config)?;
+        environment.adopt(&profile).await?;
         let settings = Settings {
             test_type,
             ..self.settings.clone()
@@ -406,10 +454,26 @@ impl Framework {
             .map_err(FrameworkError::Run)
     }
 
+    /// The cluster's environment: made by the first step that needs it, and kept.
+    async fn cluster(&mut self) -> Result<&dyn Environment, FrameworkError> {
+        if self.environment.is_none() {
+            let profile = self.profile(&K6Config::default())?;
+            let made = make(&self.place(&profile)).await?;
+            self.environment = Some(made);
+        }
+        self.environment
+            .as_deref()
+            .ok_or(FrameworkError::OutOfOrder {
+                step: "a step on Kubernetes",
+                needs: "an environment",
+            })
+    }
+
     /// The environment, once Tempo is set up.
     fn up(&self, step: &'static str) -> Result<&dyn Environment, FrameworkError> {
         self.environment
             .as_deref()
+            .filter(|_| self.tempo.is_some())
             .ok_or(FrameworkError::OutOfOrder {
                 step,
                 needs: "setup_tempo",
@@ -421,6 +485,9 @@ impl Framework {
             target: self.target,
             settings: &self.settings,
             profile,
+            run: self.run,
+            job_timeout: self.settings.job_timeout.unwrap_or(DEFAULT_JOB_TIMEOUT),
+            load_is_known: false,
             tempo_perf: &self.tempo_perf,
             supervisor: &self.supervisor,
             interrupt: &self.interrupt,
@@ -430,8 +497,12 @@ impl Framework {
     fn profile(&self, config: &K6Config) -> Result<Profile, FrameworkError> {
         let none = (Variant::Monolithic, ResourceConfig::default());
         let (variant, resources) = self.tempo.as_ref().unwrap_or(&none);
-        config::profile(&self.name, *variant, resources, self.collector, config)
-            .map_err(FrameworkError::Invalid)
+        let mut profile = config::profile(&self.name, *variant, resources, self.collector, config)
+            .map_err(FrameworkError::Invalid)?;
+        // The plan of a run does the same: what it shows must be what is set up.
+        plan::override_place(&mut profile, &self.settings, self.target)
+            .map_err(|err| FrameworkError::Invalid(err.to_string()))?;
+        Ok(profile)
     }
 }
 
@@ -441,5 +512,39 @@ impl Drop for Framework {
         if self.environment.is_some() && !self.settings.skip_cleanup {
             tracing::warn!("{}: dropped without cleanup()", self.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::profile::StorageKind;
+
+    fn on_kubernetes(settings: Settings) -> Framework {
+        // Any file will do: nothing is started.
+        let program = std::env::current_exe().expect("this test is a file");
+        let builder = Framework::builder("a-test").program(program);
+        let built = builder.settings(settings).target(Target::Kubernetes);
+        built.build().expect("it is well told")
+    }
+
+    #[test]
+    fn what_is_set_up_is_what_settings_and_so_the_plan_say() {
+        let selector = BTreeMap::from([("disk".to_string(), "ssd".to_string())]);
+        let mut settings = Settings::default();
+        settings.kubernetes.node_selector = Some(selector.clone());
+        let profile = on_kubernetes(settings).profile(&K6Config::default());
+        assert_eq!(profile.expect("a profile").tempo.node_selector, selector);
+    }
+
+    #[test]
+    fn storage_that_does_not_fit_is_refused_before_anything_is_set_up() {
+        let mut settings = Settings::default();
+        settings.kubernetes.storage.kind = Some(StorageKind::S3);
+        let refused = on_kubernetes(settings).profile(&K6Config::default());
+        let message = refused.expect_err("no bucket").to_string();
+        assert!(message.starts_with("--storage-bucket or "), "{message}");
     }
 }

@@ -22,6 +22,8 @@ pub struct Prerequisite {
 pub struct Prerequisites {
     pub all_met: bool,
     pub each: Vec<Prerequisite>,
+    /// What a cluster says is missing, where it is one that was asked.
+    pub in_full: Option<String>,
 }
 
 impl Prerequisites {
@@ -29,6 +31,27 @@ impl Prerequisites {
         Self {
             all_met: each.iter().all(|one| one.met),
             each,
+            in_full: None,
+        }
+    }
+
+    /// Of a cluster, which tells all that is missing in one text.
+    pub(super) fn of_cluster(found: Result<(), String>) -> Self {
+        let says = |word: &str| match &found {
+            Ok(()) => Ok("its operator is installed".to_string()),
+            // A cluster that does not answer says nothing of its operators.
+            Err(why) if why.contains(word) || !why.contains("prerequisites not met") => {
+                Err(why.clone())
+            }
+            Err(_) => Ok("its operator is installed".to_string()),
+        };
+        Self {
+            each: vec![
+                prerequisite("Tempo", says("Tempo=false")),
+                prerequisite("OTel", says("OTel=false")),
+            ],
+            all_met: found.is_ok(),
+            in_full: found.err(),
         }
     }
 }
@@ -37,6 +60,9 @@ impl fmt::Display for Prerequisites {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.all_met {
             return f.write_str("prerequisites met");
+        }
+        if let Some(all) = &self.in_full {
+            return f.write_str(all);
         }
         let each: Vec<String> = self
             .each

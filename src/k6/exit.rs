@@ -1,5 +1,8 @@
 //! What an exit code of k6 says.
 
+/// SIGINT or SIGTERM, whoever sent it.
+pub const STOPPED_BY_SIGNAL: i32 = 105;
+
 /// Why k6 ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -22,7 +25,7 @@ impl Exit {
             102 => "a timeout",
             103 => "stopped through the REST API",
             104 => "invalid configuration",
-            105 => "stopped by a signal",
+            STOPPED_BY_SIGNAL => "stopped by a signal",
             106 => "the REST API could not be started",
             107 => "an exception in the script",
             108 => "the script ended the run itself",

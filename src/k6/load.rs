@@ -46,6 +46,10 @@ pub struct Load {
     pub summary_path: PathBuf,
     /// Sent with every request, for instance `X-Scope-OrgID`.
     pub headers: BTreeMap<String, String>,
+    /// A file with a bearer token that is sent with every request: of the pod's
+    /// own service account, so that no token passes through the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

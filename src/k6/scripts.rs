@@ -15,6 +15,7 @@ pub const SCRIPTS: &[(&str, &str)] = scripts![
     "query-test.js",
     "combined-test.js",
     "readback-test.js",
+    "bucket-check.js",
     "lib/corpus.js",
     "lib/identity.js",
     "lib/ingestion.js",
@@ -23,6 +24,7 @@ pub const SCRIPTS: &[(&str, &str)] = scripts![
     "lib/options.js",
     "lib/query.js",
     "lib/readback.js",
+    "lib/sigv4.js",
     "lib/summary.js",
 ];
 

@@ -50,6 +50,17 @@ pub enum CatalogueError {
 }
 
 impl Catalogue {
+    /// Takes the queries that use a variable off every target: nothing answers
+    /// them here.
+    pub fn leave_out(&mut self, variable: &str) {
+        let used = format!("${{{variable}}}");
+        for query in &mut self.queries {
+            if query.expr.contains(&used) {
+                query.targets.clear();
+            }
+        }
+    }
+
     /// The catalogue that is compiled into the program.
     pub fn built_in() -> Result<Self, CatalogueError> {
         Self::parse(include_str!("catalogue.yaml"))

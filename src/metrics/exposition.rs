@@ -85,6 +85,36 @@ impl CounterSnapshot {
         Ok(Self { at, values })
     }
 
+    /// The same samples with a label that tells their process from others.
+    pub fn of_instance(mut self, label: &str, value: &str) -> Self {
+        for series in self.values.values_mut() {
+            *series = std::mem::take(series)
+                .into_iter()
+                .map(|(mut labels, sample)| {
+                    labels.insert(label.to_owned(), value.to_owned());
+                    (labels, sample)
+                })
+                .collect();
+        }
+        self
+    }
+
+    /// The samples of several processes, which must differ in a label; as of the
+    /// latest of them.
+    pub fn merged(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut merged = Self {
+            at: Timestamp::MIN,
+            values: BTreeMap::new(),
+        };
+        for snapshot in all {
+            merged.at = merged.at.max(snapshot.at);
+            for (name, series) in snapshot.values {
+                merged.values.entry(name).or_default().extend(series);
+            }
+        }
+        merged
+    }
+
     /// The sum of the series of `name` whose labels have all of `filters`;
     /// 0 when there is none, since vectors begin with their first event.
     pub fn sum(&self, name: &str, filters: &[(&str, &str)]) -> f64 {
@@ -360,6 +390,17 @@ mod tests {
         let after = snapshot("c 9\nprocess_start_time_seconds 1.7953979014e+09");
         let error = delta(&before, &after, "c", &[]).unwrap_err();
         insta::assert_snapshot!(error, @"the process started at 1795397901.4 (Unix seconds), it was 1795397801.4: it restarted");
+    }
+
+    #[test]
+    fn counters_of_several_processes_are_told_apart_and_summed() {
+        let of = |pod: &str, text: &str| snapshot(text).of_instance("pod", pod);
+        let before = CounterSnapshot::merged([of("a", "c 5"), of("b", "c 7")]);
+        let after = CounterSnapshot::merged([of("a", "c 6"), of("b", "c 9")]);
+        assert_eq!(delta(&before, &after, "c", &[]), Ok(3.0));
+        let replaced = CounterSnapshot::merged([of("a", "c 6"), of("c", "c 9")]);
+        let error = delta(&before, &replaced, "c", &[]).unwrap_err();
+        insta::assert_snapshot!(error, @r#"c{pod="b"} was 7 and is gone: the process restarted"#);
     }
 
     #[test]

@@ -56,6 +56,18 @@ pub enum PrometheusError {
     },
 }
 
+impl PrometheusError {
+    /// Whether the server does not let us in: asking again changes nothing.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            PrometheusError::Refused { status, .. } | PrometheusError::Status { status, .. } => {
+                matches!(status, 401 | 403)
+            }
+            PrometheusError::Unreachable { .. } | PrometheusError::Range { .. } => false,
+        }
+    }
+}
+
 /// Why a query did not give exactly one finite number.
 #[derive(Debug, thiserror::Error)]
 pub enum NoNumber {
@@ -105,6 +117,25 @@ impl PrometheusClient {
             bearer_token,
             timeout: QUERY_TIMEOUT,
         })
+    }
+
+    /// As [`PrometheusClient::new`]; a server whose certificate is signed by one of
+    /// `ca_pem` is trusted, too.
+    pub fn with_roots(
+        base: Url,
+        bearer_token: Option<String>,
+        ca_pem: Option<&str>,
+    ) -> Result<Self, ClientError> {
+        let mut client = Self::new(base, bearer_token)?;
+        if let Some(pem) = ca_pem {
+            let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+                .map_err(ClientError::Client)?;
+            client.http = http_client_builder(&client.base)
+                .tls_certs_merge(roots)
+                .build()
+                .map_err(ClientError::Client)?;
+        }
+        Ok(client)
     }
 
     /// Limits each query to `timeout`, 30 s otherwise.
@@ -251,11 +282,9 @@ fn one_number(answer: Answer) -> Result<f64, NoNumber> {
     }
 }
 
-/// An HTTP client for `base`: no proxy for an address of this machine,
-/// whatever HTTP_PROXY says.
-pub fn http_client(base: &Url) -> Result<reqwest::Client, ClientError> {
-    // reqwest is built without a TLS provider of its own and panics without
-    // one. A provider that someone else installed meanwhile does as well.
+/// Installs the provider of TLS that reqwest and kube are built without. One that
+/// someone else installed meanwhile does as well.
+pub fn install_tls_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none()
         && rustls::crypto::ring::default_provider()
             .install_default()
@@ -263,11 +292,24 @@ pub fn http_client(base: &Url) -> Result<reqwest::Client, ClientError> {
     {
         tracing::debug!("another thread installed a TLS provider first");
     }
+}
+
+/// An HTTP client for `base`: no proxy for an address of this machine,
+/// whatever HTTP_PROXY says.
+pub fn http_client(base: &Url) -> Result<reqwest::Client, ClientError> {
+    http_client_builder(base)
+        .build()
+        .map_err(ClientError::Client)
+}
+
+fn http_client_builder(base: &Url) -> reqwest::ClientBuilder {
+    // reqwest panics without one.
+    install_tls_provider();
     let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
     if is_loopback(base) {
         builder = builder.no_proxy();
     }
-    builder.build().map_err(ClientError::Client)
+    builder
 }
 
 fn is_loopback(url: &Url) -> bool {

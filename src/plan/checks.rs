@@ -9,14 +9,14 @@ use super::thresholds;
 use crate::environment::Capabilities;
 use crate::k6::load::operation_tag;
 use crate::profile::{CollectorMode, Operation, Profile, Slo, variables};
-use crate::settings::TestType;
+use crate::settings::{Target, TestType};
 use crate::verdict::{Bound, Source};
 
 /// Largest miss of the load's target: 2 %, or two requests where that is more.
 pub const LOAD_TOLERANCE: f64 = 0.02;
 
 /// Share of its cores from which a generator or collector counts as busy.
-const BUSY_CORES: f64 = 0.9;
+pub const BUSY_CORES: f64 = 0.9;
 
 /// Share of a machine's cores from which nobody on it can be called slow.
 const BUSY_MACHINE: f64 = 0.95;
@@ -196,12 +196,18 @@ pub fn operations(profile: &Profile, test_type: TestType) -> Vec<&'static str> {
 }
 
 /// All checks of a case, in the order in which they are shown.
-pub fn plan(profile: &Profile, test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
+/// `cores` are this machine's.
+pub fn plan(
+    profile: &Profile,
+    test_type: TestType,
+    target: Target,
+    cores: usize,
+) -> Vec<PlannedCheck> {
     let mut checks = load_checks(profile, test_type);
     checks.extend(threshold_checks(profile, test_type));
     checks.extend(slo_checks(profile, test_type));
     checks.extend(read_back_checks(test_type));
-    checks.extend(generator_checks(test_type, cores));
+    checks.extend(generator_checks(test_type, target, cores));
     checks
 }
 
@@ -476,7 +482,7 @@ fn read_back_checks(test_type: TestType) -> Vec<PlannedCheck> {
     .collect()
 }
 
-fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
+fn generator_checks(test_type: TestType, target: Target, cores: usize) -> Vec<PlannedCheck> {
     let mut checks = Vec::new();
     let at_most = |max: f64| Bound {
         min: None,
@@ -512,6 +518,8 @@ fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
     checks.push(PlannedCheck {
         bound: at_most(BUSY_MACHINE * cores as f64),
         unit: "cores".into(),
+        not_applicable: (target == Target::Kubernetes)
+            .then(|| "the load does not run on this machine".into()),
         ..check("machine CPU", Source::Generator, Measure::MachineCores)
     });
     if test_type != TestType::Query {
@@ -524,16 +532,29 @@ fn generator_checks(test_type: TestType, cores: usize) -> Vec<PlannedCheck> {
     checks
 }
 
-/// What this environment cannot measure does not apply.
+/// What this environment cannot measure does not apply; and where k6 and the
+/// collector have limits of their own, those count.
 pub(super) fn settle(checks: &mut [PlannedCheck], capabilities: &Capabilities) {
     for check in checks {
+        let cores = match &check.measure {
+            Measure::K6Cores(_) => &capabilities.k6_cores,
+            Measure::CollectorCores => &capabilities.collector_cores,
+            _ => &Ok(None),
+        };
+        if let Ok(Some(cores)) = cores {
+            check.bound.max = Some(BUSY_CORES * cores);
+        }
         let missing = match &check.measure {
             Measure::PromQl { .. }
             | Measure::SpansAtTempo
             | Measure::BytesAtTempo
             | Measure::OtherDiscardedSpans => capabilities.tempo_metrics.as_ref().err(),
             Measure::ReadBack(_) => capabilities.read_back.as_ref().err(),
-            Measure::CollectorCores => capabilities.collector_cpu.as_ref().err(),
+            Measure::CollectorCores => {
+                let cpu = capabilities.collector_cpu.as_ref().err();
+                cpu.or(cores.as_ref().err())
+            }
+            Measure::K6Cores(_) => cores.as_ref().err(),
             _ => None,
         };
         if let (Some(why), None) = (missing, &check.not_applicable) {

@@ -13,6 +13,7 @@ use crate::k6::load::{
     IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations, scenario_ms,
 };
 use crate::k6::query_mix;
+use crate::settings::TestType;
 
 /// The answer to a push may take as long as the collector waits for Tempo.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,6 +33,16 @@ const SEARCH_LIMIT: u32 = 20;
 const READ_BACK_PATIENCE: Duration = Duration::from_secs(5);
 /// Before a trace that is not there yet is asked for again; then doubled.
 const READ_BACK_PAUSE: Duration = Duration::from_millis(50);
+
+/// The k6 runs of a test, in their order. A query test pushes something to find
+/// first, where that is its own to do.
+pub fn runs(test_type: TestType) -> &'static [&'static str] {
+    match test_type {
+        TestType::Ingestion => &["ingestion", "readback"],
+        TestType::Query => &["seeding", "query"],
+        TestType::Combined => &["ingestion", "query", "readback"],
+    }
+}
 
 /// The ingestion of `duration` (warm-up included) from `start_at` on.
 pub fn ingestion(
@@ -170,6 +181,7 @@ fn empty(plan: &Plan, corpus_dir: &Path, start_at: Option<jiff::Timestamp>) -> L
         // Set by whoever starts k6.
         summary_path: "summary.json".into(),
         headers: BTreeMap::new(),
+        bearer_token_file: None,
     }
 }
 

@@ -4,7 +4,9 @@
 pub mod asked;
 pub mod checks;
 pub mod k6_load;
+pub mod kubernetes;
 pub mod load;
+mod overrides;
 pub mod render;
 mod thresholds;
 
@@ -15,13 +17,15 @@ use serde::Serialize;
 
 use crate::corpus::Corpus;
 use crate::environment::Capabilities;
-use crate::profile::{K6, Profile, Variant};
+use crate::profile::{Profile, Variant};
 use crate::report::NotApplied;
-use crate::settings::{Settings, Target, TestType};
+use crate::settings::{Malformed, PrometheusChoice, Settings, Target, TestType};
 use crate::units::Pretty;
-use checks::PlannedCheck;
+use checks::{Measure, PlannedCheck};
+use kubernetes::KubernetesPlan;
 use load::{IngestionLoad, LoadError, QueryLoad};
 
+pub(crate) use overrides::override_place;
 pub use render::render;
 
 /// Length of the load when neither DURATION nor the profile gives one.
@@ -51,6 +55,10 @@ pub struct Plan {
     pub warmup: Duration,
     #[serde(rename = "duration_seconds", with = "seconds")]
     pub duration: Duration,
+    /// What gave the duration, for messages.
+    #[serde(skip)]
+    duration_from: &'static str,
+    /// On Kubernetes a first guess until [`Plan::settle_scrape_interval`].
     #[serde(rename = "scrape_interval_seconds", with = "seconds")]
     pub scrape_interval: Duration,
     /// Load of the ingestion run; in a query test, of the seeding before it.
@@ -63,6 +71,9 @@ pub struct Plan {
     #[serde(rename = "ready_timeout_seconds", with = "seconds")]
     pub ready_timeout: Duration,
     pub max_concurrent_queries: usize,
+    /// Set when the target is Kubernetes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesPlan>,
     pub checks: Vec<PlannedCheck>,
     /// Fields of the profile that this target can not honour.
     pub not_applied: Vec<NotApplied>,
@@ -107,6 +118,9 @@ pub enum PlanError {
     },
     #[error("VUS_MIN and VUS_MAX: found {min} and {max}; the smaller must come first")]
     VusOutOfOrder { min: u32, max: u32 },
+    /// Settings that do not fit the profile or each other; one line each.
+    #[error("{}", .0.iter().map(Malformed::to_string).collect::<Vec<_>>().join("\n"))]
+    Settings(Vec<Malformed>),
 }
 
 /// Makes the plan of one case. `sizes` are the profiles that SIZE may name.
@@ -117,25 +131,15 @@ pub fn plan(
     sizes: &[Profile],
     run: u32,
 ) -> Result<Plan, PlanError> {
-    let profile = with_overrides(profile, settings, sizes)?;
+    let (profile, replaced) = overrides::with_overrides(profile, settings, target, sizes)?;
     let corpus = Corpus::generate(profile.k6.ingestion.trace_profile, settings.seed);
     let ingestion = load::ingestion(&profile.k6, &corpus)?;
     let query = load::query(&profile.k6)?;
-    let scrape_interval = scrape_interval(target);
-    let (duration, from) = match (settings.duration, profile.k6.duration) {
+    let (duration, duration_from) = match (settings.duration, profile.k6.duration) {
         (Some(given), _) => (given, "DURATION"),
         (None, Some(given)) => (given, "k6.duration"),
         (None, None) => (DEFAULT_DURATION, "the default duration"),
     };
-    let shortest = scrape_interval * SCRAPES_IN_A_WINDOW;
-    let asks_prometheus = profile.slos.as_ref().is_none_or(|slos| !slos.is_empty());
-    if duration < shortest && asks_prometheus {
-        return Err(PlanError::TooShort {
-            from,
-            found: duration,
-            shortest,
-        });
-    }
     let warmup = profile.k6.warmup.unwrap_or_default();
     let test_type = settings.test_type;
     endpoints_are_given(settings, target)?;
@@ -151,16 +155,21 @@ pub fn plan(
     let seeds = test_type == TestType::Query
         && (target != Target::Endpoint || settings.tempo_endpoint.is_some());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let checks = checks::plan(&profile, test_type, cores);
+    let checks = checks::plan(&profile, test_type, target, cores);
+    let mut not_applied = not_applied(&profile, target);
+    if target == Target::Kubernetes {
+        not_applied.extend(replaced);
+    }
     let mut plan = Plan {
-        not_applied: not_applied(&profile, target),
+        not_applied,
         test_type,
         target,
         seed: settings.seed,
         run,
         warmup,
         duration,
-        scrape_interval,
+        duration_from,
+        scrape_interval: Duration::ZERO,
         ingestion,
         seeding: seeds.then(|| Seeding {
             duration: duration.min(LONGEST_SEEDING),
@@ -171,9 +180,11 @@ pub fn plan(
         }),
         ready_timeout: settings.pod_ready_timeout,
         max_concurrent_queries: settings.max_concurrent_queries,
+        kubernetes: (target == Target::Kubernetes).then(|| KubernetesPlan::new(&profile, settings)),
         checks,
         profile,
     };
+    plan.settle_scrape_interval(scrape_interval(target, settings))?;
     asked::leave_out(&mut plan, Duration::ZERO);
     Ok(plan)
 }
@@ -223,59 +234,37 @@ impl Plan {
         asked::leave_out(self, capabilities.visibility_delay);
     }
 
+    /// Sets how often Prometheus really scrapes Tempo, once it is known which
+    /// Prometheus does.
+    ///
+    /// # Errors
+    /// The load is too short for PromQL over so few scrapes, and there are PromQL
+    /// checks.
+    pub fn settle_scrape_interval(&mut self, interval: Duration) -> Result<(), PlanError> {
+        self.scrape_interval = interval;
+        let shortest = interval * SCRAPES_IN_A_WINDOW;
+        let asks_prometheus = self.checks.iter().any(|check| {
+            matches!(check.measure, Measure::PromQl { .. }) && check.not_applicable.is_none()
+        });
+        if self.duration < shortest && asks_prometheus {
+            return Err(PlanError::TooShort {
+                from: self.duration_from,
+                found: self.duration,
+                shortest,
+            });
+        }
+        Ok(())
+    }
+
+    /// The k6 runs of this plan, in their order.
+    pub fn k6_runs(&self) -> &'static [&'static str] {
+        k6_load::runs(self.test_type)
+    }
+
     /// Whether a k6 run of this plan pushes traces.
     pub fn ingests(&self) -> bool {
         self.test_type != TestType::Query || self.seeding.is_some()
     }
-}
-
-/// The profile with SIZE and then the single variables over its `k6` section.
-fn with_overrides(
-    profile: &Profile,
-    settings: &Settings,
-    sizes: &[Profile],
-) -> Result<Profile, PlanError> {
-    let mut profile = profile.clone();
-    if let Some(size) = &settings.size {
-        let Some(named) = sizes.iter().find(|candidate| &candidate.name == size) else {
-            return Err(PlanError::UnknownSize {
-                found: size.clone(),
-                dir: settings.profiles_dir.clone(),
-                known: sizes
-                    .iter()
-                    .map(|p| p.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            });
-        };
-        let K6 {
-            duration, warmup, ..
-        } = profile.k6;
-        profile.k6 = K6 {
-            duration,
-            warmup,
-            ..named.k6.clone()
-        };
-    }
-    let k6 = &mut profile.k6;
-    if let Some(rate) = settings.mb_per_second {
-        k6.ingestion.mb_per_second = rate.mb_per_second();
-    }
-    if let Some(rate) = settings.queries_per_second {
-        k6.query.queries_per_second = rate.as_per_second();
-    }
-    k6.vus.min = settings.vus_min.unwrap_or(k6.vus.min);
-    k6.vus.max = settings.vus_max.unwrap_or(k6.vus.max);
-    if k6.vus.min > k6.vus.max {
-        return Err(PlanError::VusOutOfOrder {
-            min: k6.vus.min,
-            max: k6.vus.max,
-        });
-    }
-    if let Some(trace_profile) = settings.trace_profile {
-        k6.ingestion.trace_profile = trace_profile;
-    }
-    Ok(profile)
 }
 
 /// An existing Tempo must have an address for each side of the load.
@@ -297,13 +286,18 @@ fn endpoints_are_given(settings: &Settings, target: Target) -> Result<(), PlanEr
     Ok(())
 }
 
-/// How often Prometheus scrapes Tempo there.
-pub(crate) fn scrape_interval(target: Target) -> Duration {
-    match target {
-        Target::Local | Target::Endpoint => {
+/// How often other people's Prometheus scrapes: the usual interval of the
+/// Prometheus Operator's charts and of OpenShift's monitoring.
+const SCRAPE_INTERVAL_OF_OTHERS: Duration = Duration::from_secs(30);
+
+/// How often Prometheus scrapes Tempo there, as far as it can be known before.
+/// With `auto` on Kubernetes, our own is assumed.
+pub(crate) fn scrape_interval(target: Target, settings: &Settings) -> Duration {
+    match (target, &settings.kubernetes.prometheus) {
+        (Target::Kubernetes, PrometheusChoice::Url(_)) => SCRAPE_INTERVAL_OF_OTHERS,
+        (Target::Local | Target::Endpoint | Target::Kubernetes, _) => {
             Duration::from_secs(crate::environment::local::SCRAPE_INTERVAL_SECONDS)
         }
-        Target::Kubernetes => Duration::from_secs(30),
     }
 }
 
@@ -321,7 +315,11 @@ pub(crate) fn not_applied(profile: &Profile, target: Target) -> Vec<NotApplied> 
     let tempo = &profile.tempo;
     let storage = profile.storage != crate::profile::Storage::default();
     match target {
-        Target::Kubernetes => {}
+        Target::Kubernetes => add(
+            tempo.variant == Variant::Monolithic && tempo.replication_factor.is_some(),
+            "tempo.replicationFactor",
+            "a monolithic Tempo has no replicas",
+        ),
         Target::Local => {
             let one = "a single local process";
             add(tempo.variant == Variant::Stack, "tempo.variant: stack", one);
@@ -336,6 +334,7 @@ pub(crate) fn not_applied(profile: &Profile, target: Target) -> Vec<NotApplied> 
                 one,
             );
             add(!tempo.node_selector.is_empty(), "tempo.nodeSelector", one);
+            add(!tempo.tolerations.is_empty(), "tempo.tolerations", one);
             add(storage, "storage", "a local Tempo stores in a directory");
         }
         Target::Endpoint => {

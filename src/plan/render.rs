@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::checks::{Measure, PlannedCheck};
 use super::{Plan, Seeding};
-use crate::settings::TestType;
+use crate::settings::{Target, TestType};
 use crate::units::{Pretty, Significant};
 use crate::verdict::Bound;
 
@@ -13,7 +13,7 @@ pub fn render(plan: &Plan) -> String {
     let mut text = head(plan);
     for (index, check) in plan.checks.iter().enumerate() {
         let label = if index == 0 { "checks" } else { "" };
-        let _ = writeln!(text, "  {label:<12}{}", one_check(check));
+        let _ = writeln!(text, "  {label:<12}{}", one_check(check, plan.target));
     }
     text
 }
@@ -34,6 +34,13 @@ pub fn head(plan: &Plan) -> String {
         "target",
         format!("{}, test type {}", plan.target, plan.test_type),
     );
+    for (label, value) in plan
+        .kubernetes
+        .iter()
+        .flat_map(|kubernetes| kubernetes.lines(profile))
+    {
+        line(label, value);
+    }
     line("time", {
         let warmup = if plan.warmup.is_zero() {
             String::new()
@@ -103,7 +110,7 @@ pub fn head(plan: &Plan) -> String {
     text
 }
 
-fn one_check(check: &PlannedCheck) -> String {
+fn one_check(check: &PlannedCheck, target: Target) -> String {
     let mut text = check.name.clone();
     let bound = bound(&check.bound, &check.unit);
     match &check.measure {
@@ -116,6 +123,14 @@ fn one_check(check: &PlannedCheck) -> String {
                 text,
                 " within {} % of the target",
                 super::checks::LOAD_TOLERANCE * 100.0
+            );
+        }
+        // The limit of a pod is known once there is one.
+        Measure::K6Cores(_) | Measure::CollectorCores if target == Target::Kubernetes => {
+            let _ = write!(
+                text,
+                " <= {} % of its limit",
+                super::checks::BUSY_CORES * 100.0
             );
         }
         _ => {

@@ -19,6 +19,7 @@ pub use child::{Child, Exit, How, StopError, Stopped, Usage};
 pub use limits::raise_open_files_limit;
 pub use ports::{free_ports, is_address_in_use};
 pub use probe::{NotReady, until_ready};
+pub(crate) use procfs::Stat;
 pub use signals::{Interrupt, Signal};
 pub use spec::ChildSpec;
 pub use supervisor::{SpawnError, Supervisor, WorkDir, WorkDirError};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::format::without_user;
 use super::tree::{Content, Node, Scalar};
 use super::{Position, format, nearest};
 
@@ -54,10 +55,16 @@ pub fn check(schema: &Value, node: &Node, path: &str, owner: Position, report: &
                 } else {
                     format!(", which {reason}")
                 };
+                let shown = without_user(text);
+                let found = if shown == *text {
+                    node.describe()
+                } else {
+                    format!("{shown:?}")
+                };
                 report(
                     node.at,
                     path,
-                    format!("{}{which}", node.describe()),
+                    format!("{found}{which}"),
                     expected(schema, text),
                 );
             }

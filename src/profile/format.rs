@@ -19,7 +19,12 @@ pub fn check(format: &str, text: &str) -> Result<(), String> {
         "dns-subdomain" => unless(text.len() <= 253 && text.split('.').all(is_label)),
         "bucket-name" => unless((3..=63).contains(&text.len()) && text.split('.').all(is_label)),
         "word" => unless(is_label(text)),
-        "http-url" => unless(http_url(text).is_some()),
+        "http-url" => match http_url(text) {
+            Some(url) if !url.username().is_empty() || url.password().is_some() => {
+                Err("has a user name or password".to_owned())
+            }
+            url => unless(url.is_some()),
+        },
         "duration-text" => within_a_week(text).map(drop),
         "positive-duration" => match within_a_week(text)? {
             time if time.is_zero() => Err("is zero".to_owned()),
@@ -45,6 +50,19 @@ pub fn http_url(text: &str) -> Option<Url> {
     Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+/// The text without the user name and password that it may have as a URL: they
+/// do not belong into messages.
+pub fn without_user(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://...{}", &rest[at..]),
+        None => text.to_owned(),
+    }
 }
 
 fn within_a_week(text: &str) -> Result<std::time::Duration, String> {

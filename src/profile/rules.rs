@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use super::check::Report;
-use super::tree::Node;
-use super::{threshold, variables};
+use super::storage::{self, Problem};
+use super::tree::{Content, Node};
+use super::{StorageKind, labels, threshold, variables};
 use crate::promql_variables::{self, Reference};
 
 /// Checks the profile `root`, whose file is called `stem`.yaml.
@@ -31,11 +32,13 @@ pub fn check(root: &Node, stem: &str, report: &mut Report) {
             check_queries(queries, report);
         }
     }
-    if let Some(selector) = root
-        .get("tempo")
-        .and_then(|tempo| tempo.get("nodeSelector"))
-    {
-        check_selector(selector, report);
+    if let Some(tempo) = root.get("tempo") {
+        if let Some(selector) = tempo.get("nodeSelector") {
+            check_selector(selector, report);
+        }
+        if let Some(tolerations) = tempo.get("tolerations") {
+            check_tolerations(tolerations, report);
+        }
     }
     if let Some(thresholds) = root.get("thresholds") {
         check_thresholds(thresholds, report);
@@ -69,50 +72,25 @@ fn check_storage(storage: &Node, report: &mut Report) {
             "only one of size and minioSize, which mean the same".into(),
         );
     }
-    let s3 = match storage.get("type").map(Node::text) {
-        None | Some(Some("minio")) => false,
-        Some(Some("s3")) => true,
+    let kind = match storage.get("type").map(Node::text) {
+        None | Some(Some("minio")) => StorageKind::Minio,
+        Some(Some("s3")) => StorageKind::S3,
         Some(_) => return,
     };
-    if s3 {
-        let at = storage.get("type").map_or(storage.at, |kind| kind.at);
-        if storage.get("bucket").is_none() {
-            report(
-                at,
-                "storage.bucket",
-                "no such key".into(),
-                "the name of a bucket that exists, as type is s3".into(),
-            );
-        }
-        if storage.get("region").is_none() && storage.get("endpoint").is_none() {
-            report(
-                at,
-                "storage.region",
-                "neither region nor endpoint".into(),
-                "the region of the bucket on AWS, for example us-east-2, or the endpoint of \
- another store"
-                    .into(),
-            );
-        }
-    }
-    let foreign: &[&str] = if s3 {
-        &["size", "minioSize"]
-    } else {
-        &["bucket", "region", "endpoint", "secretName"]
-    };
-    for name in foreign {
-        if let Some(value) = storage.get(name) {
-            let expected = if s3 {
-                "it only with type: minio"
-            } else {
-                "it only with type: s3"
-            };
-            report(
+    let at = storage.get("type").map_or(storage.at, |kind| kind.at);
+    for misfit in storage::misfits(kind, |key| storage.get(key).is_some()) {
+        let path = format!("storage.{}", misfit.key);
+        match (misfit.problem, storage.get(misfit.key)) {
+            (Problem::Absent { found, expected }, _) => {
+                report(at, &path, found.into(), expected.into());
+            }
+            (Problem::Foreign { belongs_to }, Some(value)) => report(
                 value.at,
-                &format!("storage.{name}"),
+                &path,
                 value.describe(),
-                expected.into(),
-            );
+                format!("it only with type: {belongs_to}"),
+            ),
+            (Problem::Foreign { .. }, None) => {}
         }
     }
 }
@@ -190,38 +168,71 @@ fn unique_names(list: &Node, path: &str, report: &mut Report) {
     }
 }
 
-/// Labels as Kubernetes takes them; it would refuse the pods otherwise.
 fn check_selector(selector: &Node, report: &mut Report) {
-    let word = |text: &str| {
-        text.len() <= 63
-            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.ends_with(|c: char| c.is_ascii_alphanumeric())
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
     for (key, value) in selector.entries() {
         let Some(name) = key.text() else { continue };
-        let (prefix, label) = name
-            .split_once('/')
-            .map_or((None, name), |(p, l)| (Some(p), l));
-        if !word(label) || prefix.is_some_and(|prefix| !word(prefix)) {
+        if !labels::is_key(name) {
             report(
                 key.at,
                 "tempo.nodeSelector",
                 key.describe(),
                 "the key of a node label, for example node-role.kubernetes.io/infra".into(),
             );
-        } else if value
-            .text()
-            .is_some_and(|text| !text.is_empty() && !word(text))
-        {
+        } else if value.text().is_some_and(|text| !labels::is_value(text)) {
             report(
                 value.at,
                 &format!("tempo.nodeSelector.{name}"),
                 value.describe(),
                 "the value of a node label: letters, digits, dots, hyphens and underscores, \
- or \"\""
+                 or \"\""
+                    .into(),
+            );
+        }
+    }
+}
+
+fn check_tolerations(tolerations: &Node, report: &mut Report) {
+    for (index, toleration) in tolerations.items().iter().enumerate() {
+        let path = |key: &str| format!("tempo.tolerations[{index}].{key}");
+        let field = |key: &str| toleration.get(key).and_then(|it| Some((it, it.text()?)));
+        let exists = field("operator").is_some_and(|(_, text)| text == "Exists");
+        if !exists
+            && toleration.get("key").is_none()
+            && matches!(toleration.content, Content::Map(_))
+        {
+            report(
+                toleration.at,
+                &path("key"),
+                "no such key".into(),
+                "the key of a taint, or operator: Exists for every taint".into(),
+            );
+        }
+        if let Some((key, text)) = field("key")
+            && !labels::is_key(text)
+        {
+            report(
+                key.at,
+                &path("key"),
+                key.describe(),
+                "the key of a taint, for example node-role.kubernetes.io/infra".into(),
+            );
+        }
+        let Some((value, text)) = field("value") else {
+            continue;
+        };
+        if exists && !text.is_empty() {
+            report(
+                value.at,
+                &path("value"),
+                value.describe(),
+                "it only with operator: Equal".into(),
+            );
+        } else if !labels::is_value(text) {
+            report(
+                value.at,
+                &path("value"),
+                value.describe(),
+                "the value of a taint: letters, digits, dots, hyphens and underscores, or \"\""
                     .into(),
             );
         }

@@ -57,6 +57,46 @@ pub struct Tempo {
     /// Labels of the nodes on which Tempo's pods may run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that Tempo's pods stand, as in a pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+}
+
+/// A taint that pods stand; Kubernetes' own fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Toleration {
+    /// Of the taint; every taint when absent, which needs `operator: Exists`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Whether the taint must have the `value`, or may have any.
+    #[serde(default)]
+    pub operator: TolerationOperator,
+    /// Of the taint, with `operator: Equal`; empty when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Every effect when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<TaintEffect>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum TolerationOperator {
+    /// The taint has this value.
+    #[default]
+    Equal,
+    /// The taint may have any value.
+    Exists,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TaintEffect {
+    /// Pods that do not stand the taint are not put there.
+    NoSchedule,
+    /// They are put there when there is no other place.
+    PreferNoSchedule,
+    /// They are not put there, and those that run there are ended.
+    NoExecute,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -150,8 +190,11 @@ pub struct Storage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "text::HttpUrl")]
     pub endpoint: Option<String>,
-    /// With `type: s3`, on Kubernetes: the Secret with the credentials. Without
-    /// it AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the run are used.
+    /// With `type: s3`, on Kubernetes: the Secret with the credentials, read from
+    /// the namespace of the kubeconfig's context and copied into the run's own.
+    /// Its keys are access_key_id and access_key_secret, or AWS_ACCESS_KEY_ID and
+    /// AWS_SECRET_ACCESS_KEY. Without it the variables of the latter names are
+    /// used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "text::SecretName")]
     pub secret_name: Option<String>,

@@ -41,7 +41,7 @@ pub const COMPONENTS: [&str; 18] = [
 ];
 
 /// Ends of names behind `{profile}-`, but for the logs of components.
-const ENDINGS: [&str; 12] = [
+const ENDINGS: [&str; 14] = [
     "k6-ingestion.log",
     "k6-query.log",
     "k6-combined.log",
@@ -54,6 +54,8 @@ const ENDINGS: [&str; 12] = [
     "junit.xml",
     "report.json",
     "dashboard.html",
+    "events.json",
+    "objects.json",
 ];
 
 /// A run of k6 within a case.
@@ -147,6 +149,17 @@ impl OutputDir {
 
     pub fn metrics_csv(&self) -> PathBuf {
         self.file("metrics.csv")
+    }
+
+    /// Events of the run's namespace.
+    pub fn kubernetes_events(&self) -> PathBuf {
+        self.file("events.json")
+    }
+
+    /// Custom resources, workloads and pods of the run's namespace, with their
+    /// states.
+    pub fn kubernetes_objects(&self) -> PathBuf {
+        self.file("objects.json")
     }
 
     pub fn junit(&self) -> PathBuf {

@@ -4,11 +4,15 @@
 
 mod command;
 pub mod duration;
-mod options;
+pub mod kubernetes;
+pub(crate) mod options;
 mod parse;
 mod select;
 mod target;
 
+pub use kubernetes::{
+    ImageSettings, KubernetesSettings, PrometheusChoice, S3Credentials, StorageSettings,
+};
 pub use parse::{Invocation, Malformed, SettingsError};
 pub use select::{SelectError, find, select};
 pub use target::{Target, resolve_target};
@@ -66,6 +70,7 @@ pub struct Settings {
     /// TEMPO_PERF_SEED: what the corpus and the order of payloads are made from.
     pub seed: u32,
     pub tools: ToolPaths,
+    pub kubernetes: KubernetesSettings,
     /// TEMPO_PERF_STORE_FAULTS: faults that the built-in trace store is to have,
     /// for tests of this program; named in every report.
     pub store_faults: Vec<String>,
@@ -107,6 +112,7 @@ impl Default for Settings {
             max_concurrent_queries: 5,
             seed: 1,
             tools: ToolPaths::default(),
+            kubernetes: KubernetesSettings::default(),
             store_faults: Vec::new(),
             profiles_source: "--profiles".into(),
             size_source: "--size".into(),

@@ -24,14 +24,24 @@ pub struct Opt {
     pub help: &'static str,
 }
 
+impl Opt {
+    /// Its flag and its variable, for messages about either.
+    pub fn names(&self) -> String {
+        format!("--{} or {}", self.flag, self.variable)
+    }
+}
+
 const CASES: &str = "Cases";
 const LOAD: &str = "Load (in place of the profile's values)";
 const PLACE: &str = "Where the load goes";
+const KUBERNETES: &str = "Kubernetes";
 const RESULTS: &str = "Results";
 const LIMITS: &str = "Limits";
 const TOOLS: &str = "Tools";
 
 use Takes::{List, Switch, Value};
+
+use super::kubernetes;
 
 pub const PROFILES: Opt = Opt {
     flag: "profiles",
@@ -144,7 +154,8 @@ pub const TARGET: Opt = Opt {
     default: "auto",
     heading: PLACE,
     help: "local (all on this machine), kubernetes, endpoint (a Tempo that exists), or auto: \
-           endpoint when one is given, kubernetes when KUBECONFIG is set or inside a cluster, else local",
+           endpoint when one is given, kubernetes with --context, when KUBECONFIG is set or inside a \
+           cluster, else local",
 };
 pub const TEMPO_ENDPOINT: Opt = Opt {
     flag: "tempo-endpoint",
@@ -161,6 +172,134 @@ pub const TEMPO_QUERY_ENDPOINT: Opt = Opt {
     default: "",
     heading: PLACE,
     help: "HTTP API of a Tempo that exists, for example http://tempo:3200",
+};
+pub const CONTEXT: Opt = Opt {
+    flag: "context",
+    variable: "TEMPO_PERF_CONTEXT",
+    takes: Value("NAME"),
+    default: "the current one",
+    heading: KUBERNETES,
+    help: "Context of the kubeconfig; to name one is to choose the target kubernetes",
+};
+pub const NAMESPACE_PREFIX: Opt = Opt {
+    flag: "namespace-prefix",
+    variable: "TEMPO_PERF_NAMESPACE_PREFIX",
+    takes: Value("TEXT"),
+    default: kubernetes::NAMESPACE_PREFIX,
+    heading: KUBERNETES,
+    help: "What the names of namespaces start with; the profile's name follows",
+};
+pub const NODE_SELECTOR: Opt = Opt {
+    flag: "node-selector",
+    variable: "TEMPO_PERF_NODE_SELECTOR",
+    takes: List("LABELS"),
+    default: "the profile's",
+    heading: KUBERNETES,
+    help: "Labels of the nodes that Tempo alone is to run on, for example node-role.kubernetes.io/infra=,disk=ssd",
+};
+pub const STORAGE_CLASS: Opt = Opt {
+    flag: "storage-class",
+    variable: "TEMPO_PERF_STORAGE_CLASS",
+    takes: Value("NAME"),
+    default: "the cluster's",
+    heading: KUBERNETES,
+    help: "StorageClass of the volumes of Tempo and MinIO",
+};
+pub const STORAGE_TYPE: Opt = Opt {
+    flag: "storage-type",
+    variable: "TEMPO_PERF_STORAGE_TYPE",
+    takes: Value("TYPE"),
+    default: "the profile's",
+    heading: KUBERNETES,
+    help: "Where Tempo keeps its blocks: minio (in the namespace) or s3 (a bucket that exists)",
+};
+pub const STORAGE_BUCKET: Opt = Opt {
+    flag: "storage-bucket",
+    variable: "TEMPO_PERF_STORAGE_BUCKET",
+    takes: Value("NAME"),
+    default: "the profile's",
+    heading: KUBERNETES,
+    help: "Bucket of s3",
+};
+pub const STORAGE_REGION: Opt = Opt {
+    flag: "storage-region",
+    variable: "TEMPO_PERF_STORAGE_REGION",
+    takes: Value("NAME"),
+    default: "the profile's",
+    heading: KUBERNETES,
+    help: "Region of s3, needed on AWS",
+};
+pub const STORAGE_ENDPOINT: Opt = Opt {
+    flag: "storage-endpoint",
+    variable: "TEMPO_PERF_STORAGE_ENDPOINT",
+    takes: Value("URL"),
+    default: "the profile's, else AWS",
+    heading: KUBERNETES,
+    help: "Address of s3 when it is not AWS",
+};
+pub const STORAGE_SECRET_NAME: Opt = Opt {
+    flag: "storage-secret-name",
+    variable: "TEMPO_PERF_STORAGE_SECRET_NAME",
+    takes: Value("NAME"),
+    default: "the profile's, else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    heading: KUBERNETES,
+    help: "Secret with the keys of s3, in the namespace of the context",
+};
+pub const PROMETHEUS: Opt = Opt {
+    flag: "prometheus",
+    variable: "TEMPO_PERF_PROMETHEUS",
+    takes: Value("WHICH"),
+    default: "auto",
+    heading: KUBERNETES,
+    help: "Prometheus that scrapes Tempo: own (in the namespace), the URL of one that does, or auto: the cluster's where there is one, else own",
+};
+pub const PROMETHEUS_TOKEN_FILE: Opt = Opt {
+    flag: "prometheus-token-file",
+    variable: "TEMPO_PERF_PROMETHEUS_TOKEN_FILE",
+    takes: Value("FILE"),
+    default: "",
+    heading: KUBERNETES,
+    help: "File with the bearer token for the URL of --prometheus",
+};
+pub const ENABLE_USER_WORKLOAD_MONITORING: Opt = Opt {
+    flag: "enable-user-workload-monitoring",
+    variable: "TEMPO_PERF_ENABLE_USER_WORKLOAD_MONITORING",
+    takes: Switch,
+    default: "false",
+    heading: KUBERNETES,
+    help: "On OpenShift, set enableUserWorkload in the ConfigMap cluster-monitoring-config, which is for the whole cluster, and say so",
+};
+pub const K6_IMAGE: Opt = Opt {
+    flag: "k6-image",
+    variable: "TEMPO_PERF_K6_IMAGE",
+    takes: Value("IMAGE"),
+    default: kubernetes::K6_IMAGE,
+    heading: KUBERNETES,
+    help: "Image of k6; give images a tag or digest, so that runs can be compared",
+};
+pub const COLLECTOR_IMAGE: Opt = Opt {
+    flag: "collector-image",
+    variable: "TEMPO_PERF_COLLECTOR_IMAGE",
+    takes: Value("IMAGE"),
+    default: "docker.io/otel/opentelemetry-collector-contrib:0.160.0, on OpenShift the operator's",
+    heading: KUBERNETES,
+    help: "Image of the collector",
+};
+pub const MINIO_IMAGE: Opt = Opt {
+    flag: "minio-image",
+    variable: "TEMPO_PERF_MINIO_IMAGE",
+    takes: Value("IMAGE"),
+    default: kubernetes::MINIO_IMAGE,
+    heading: KUBERNETES,
+    help: "Image of MinIO",
+};
+pub const PROMETHEUS_IMAGE: Opt = Opt {
+    flag: "prometheus-image",
+    variable: "TEMPO_PERF_PROMETHEUS_IMAGE",
+    takes: Value("IMAGE"),
+    default: kubernetes::PROMETHEUS_IMAGE,
+    heading: KUBERNETES,
+    help: "Image of our own Prometheus",
 };
 pub const OUTPUT: Opt = Opt {
     flag: "output",
@@ -226,6 +365,14 @@ pub const CR_DELETION_TIMEOUT: Opt = Opt {
     heading: LIMITS,
     help: "How long custom resources may take to go away",
 };
+pub const NAMESPACE_DELETION_TIMEOUT: Opt = Opt {
+    flag: "namespace-deletion-timeout",
+    variable: "TEMPO_PERF_NAMESPACE_DELETION_TIMEOUT",
+    takes: Value("TIME"),
+    default: "180s",
+    heading: LIMITS,
+    help: "How long a namespace may take to go away",
+};
 pub const MAX_CONCURRENT_QUERIES: Opt = Opt {
     flag: "max-concurrent-queries",
     variable: "TEMPO_PERF_MAX_CONCURRENT_QUERIES",
@@ -275,7 +422,7 @@ pub const TOOLS_DIR: Opt = Opt {
     help: "Where built tools are kept",
 };
 
-pub const ALL: [&Opt; 30] = [
+pub const ALL: [&Opt; 47] = [
     &PROFILES,
     &PROFILES_DIR,
     &TEST_TYPE,
@@ -292,6 +439,22 @@ pub const ALL: [&Opt; 30] = [
     &TARGET,
     &TEMPO_ENDPOINT,
     &TEMPO_QUERY_ENDPOINT,
+    &CONTEXT,
+    &NAMESPACE_PREFIX,
+    &NODE_SELECTOR,
+    &STORAGE_CLASS,
+    &STORAGE_TYPE,
+    &STORAGE_BUCKET,
+    &STORAGE_REGION,
+    &STORAGE_ENDPOINT,
+    &STORAGE_SECRET_NAME,
+    &PROMETHEUS,
+    &PROMETHEUS_TOKEN_FILE,
+    &ENABLE_USER_WORKLOAD_MONITORING,
+    &K6_IMAGE,
+    &COLLECTOR_IMAGE,
+    &MINIO_IMAGE,
+    &PROMETHEUS_IMAGE,
     &OUTPUT,
     &JUNIT,
     &COLLECT_LOGS,
@@ -300,6 +463,7 @@ pub const ALL: [&Opt; 30] = [
     &JOB_TIMEOUT,
     &POD_READY_TIMEOUT,
     &CR_DELETION_TIMEOUT,
+    &NAMESPACE_DELETION_TIMEOUT,
     &MAX_CONCURRENT_QUERIES,
     &K6_BIN,
     &OTELCOL_BIN,

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::options::{self, Opt};
-use super::{Settings, TargetChoice, command, duration};
-use crate::profile::{limits, nearest};
+use super::{Settings, TargetChoice, command, duration, kubernetes};
+use crate::profile::{check_format, limits, nearest, without_user};
 use crate::units::{ByteRate, EventRate};
 
 /// What an invocation was told: for the cases and for the test harness.
@@ -193,6 +193,7 @@ fn settings(given: &mut Given) -> Settings {
             tempo: given.path(&options::TEMPO_BIN),
             cache: given.path(&options::TOOLS_DIR).unwrap_or_default(),
         },
+        kubernetes: kubernetes::read(given),
         store_faults: given.store_faults(),
         profiles_source: given.source(&options::PROFILES),
         size_source: given.source(&options::SIZE),
@@ -226,7 +227,7 @@ fn settings(given: &mut Given) -> Settings {
 }
 
 /// Flags and variables, and what was wrong with them so far.
-struct Given<'a> {
+pub(super) struct Given<'a> {
     matches: &'a clap::ArgMatches,
     variable: &'a dyn Fn(&str) -> Option<OsString>,
     malformed: Vec<Malformed>,
@@ -260,7 +261,7 @@ impl Given<'_> {
     }
 
     /// Reads a value; the error of `read` goes on after `which` and may be empty.
-    fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         option: &Opt,
         expected: impl FnOnce(&str) -> String,
@@ -279,7 +280,11 @@ impl Given<'_> {
                 } else {
                     format!(", which {reason}")
                 };
-                self.refuse(option, format!("{text:?}{which}"), expected(text));
+                self.refuse(
+                    option,
+                    format!("{:?}{which}", without_user(text)),
+                    expected(text),
+                );
                 None
             }
         }
@@ -296,11 +301,11 @@ impl Given<'_> {
             .collect()
     }
 
-    fn path(&self, option: &Opt) -> Option<PathBuf> {
+    pub(super) fn path(&self, option: &Opt) -> Option<PathBuf> {
         self.find(option).map(|(_, value)| value.into())
     }
 
-    fn text(&mut self, option: &Opt) -> Option<String> {
+    pub(super) fn text(&mut self, option: &Opt) -> Option<String> {
         self.value(option, |_| "text".to_owned(), |text| Ok(text.to_owned()))
     }
 
@@ -326,7 +331,7 @@ impl Given<'_> {
         .unwrap_or_default()
     }
 
-    fn switch(&mut self, option: &Opt) -> Option<bool> {
+    pub(super) fn switch(&mut self, option: &Opt) -> Option<bool> {
         self.value(
             option,
             |_| "true, false, 1 or 0".into(),
@@ -339,7 +344,7 @@ impl Given<'_> {
     }
 
     /// One of `known`, which are the serde names of `T`'s variants.
-    fn word<T: DeserializeOwned>(&mut self, option: &Opt, known: &[&str]) -> Option<T> {
+    pub(super) fn word<T: DeserializeOwned>(&mut self, option: &Opt, known: &[&str]) -> Option<T> {
         let expected = |found: &str| match nearest(found, known.iter().copied()) {
             Some(near) => format!("{near} (known are {})", known.join(", ")),
             None => format!("one of {}", known.join(", ")),
@@ -350,7 +355,7 @@ impl Given<'_> {
     }
 
     /// A time above 0; none of the options has a use for 0.
-    fn time(&mut self, option: &Opt) -> Option<Duration> {
+    pub(super) fn time(&mut self, option: &Opt) -> Option<Duration> {
         let expected = limits::POSITIVE_DURATION.trim_start_matches("expected ");
         self.value(
             option,
@@ -405,17 +410,27 @@ impl Given<'_> {
                     .all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
             expected.replace("HOST", if usable { host } else { "tempo" })
         };
-        self.value(option, expected, |text| {
-            let url = Url::parse(text).map_err(|_| String::new())?;
-            match url.scheme() {
-                "http" | "https" if !url.has_host() => Err("has no host".to_owned()),
-                "http" | "https" if url.query().is_some() || url.fragment().is_some() => {
-                    Err("has a query or fragment".to_owned())
-                }
-                "http" | "https" => Ok(url),
-                _ => Err("does not start with http:// or https://".to_owned()),
-            }
-        })
+        self.value(option, expected, http_url)
+    }
+
+    /// Text in a `format` of the profile's schema; `expected` is its message.
+    pub(super) fn formatted(
+        &mut self,
+        option: &Opt,
+        format: &str,
+        expected: &str,
+    ) -> Option<String> {
+        let expected = expected.trim_start_matches("expected ");
+        self.value(
+            option,
+            |_| expected.to_owned(),
+            |text| check_format(format, text).map(|()| text.to_owned()),
+        )
+    }
+
+    /// A variable that is no option, and must not become a flag.
+    pub(super) fn environment(&self, name: &str) -> Option<OsString> {
+        (self.variable)(name)
     }
 
     /// `$XDG_CACHE_HOME/tempo-perf/tools`, else below `$HOME/.cache`.
@@ -436,5 +451,18 @@ impl Given<'_> {
             expected: "a directory to keep the built tools in".to_owned(),
         });
         PathBuf::new()
+    }
+}
+
+/// A URL to which paths can be added; the error is the bare reason.
+pub(super) fn http_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| String::new())?;
+    match url.scheme() {
+        "http" | "https" if !url.has_host() => Err("has no host".to_owned()),
+        "http" | "https" if url.query().is_some() || url.fragment().is_some() => {
+            Err("has a query or fragment".to_owned())
+        }
+        "http" | "https" => Ok(url),
+        _ => Err("does not start with http:// or https://".to_owned()),
     }
 }

@@ -327,8 +327,14 @@ impl Running<'_> {
     }
 
     #[track_caller]
-    pub fn wait(mut self) -> Finished {
-        let left = RUN_LIMIT.saturating_sub(self.started.elapsed());
+    pub fn wait(self) -> Finished {
+        self.wait_within(RUN_LIMIT)
+    }
+
+    /// As [`Running::wait`], with another limit, counted from the start.
+    #[track_caller]
+    pub fn wait_within(mut self, limit: Duration) -> Finished {
+        let left = limit.saturating_sub(self.started.elapsed());
         let status = eventually("the invocation must end", left, || {
             let ended = self
                 .process
@@ -562,27 +568,25 @@ pub fn cargo_profile() -> String {
 /// a plain `cargo test`.
 pub fn perf() -> &'static Path {
     static PERF: OnceLock<PathBuf> = OnceLock::new();
-    PERF.get_or_init(|| {
-        let built = cargo()
-            .args([
-                "test",
-                "--no-run",
-                "--test",
-                "perf",
-                "--message-format=json",
-            ])
-            .args(["--profile", &cargo_profile()])
-            .output()
-            .expect("cargo can be started");
-        let stderr = String::from_utf8_lossy(&built.stderr);
-        assert!(built.status.success(), "the harness must build:\n{stderr}");
-        String::from_utf8_lossy(&built.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|message| message["target"]["name"] == "perf")
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .unwrap_or_else(|| panic!("cargo must tell where the harness is:\n{stderr}"))
-    })
+    PERF.get_or_init(|| built(&["test", "--no-run", "--test", "perf"], "perf"))
+}
+
+/// What cargo builds, if need be, as `name`.
+pub fn built(command: &[&str], name: &str) -> PathBuf {
+    let built = cargo()
+        .args(command)
+        .arg("--message-format=json")
+        .args(["--profile", &cargo_profile()])
+        .output()
+        .expect("cargo can be started");
+    let stderr = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{name} must build:\n{stderr}");
+    String::from_utf8_lossy(&built.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .unwrap_or_else(|| panic!("cargo must tell where {name} is:\n{stderr}"))
 }
 
 /// The binary that a run would use.

@@ -1,7 +1,7 @@
 //! A run on this machine: Tempo (or the built-in trace store), a collector,
 //! Prometheus and k6 as child processes on 127.0.0.1.
 
-mod configs;
+pub(in crate::environment) mod configs;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -393,7 +393,11 @@ impl Environment for LocalEnvironment {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             tempo_metrics: Ok(super::SELECTOR.into()),
+            collector_metrics: super::COLLECTOR_SELECTOR.into(),
+            container_metrics: Err("there are no containers".into()),
             collector_cpu: Ok(()),
+            k6_cores: Ok(None),
+            collector_cores: Ok(None),
             visibility_delay: self
                 .options
                 .backend
@@ -419,7 +423,8 @@ impl Environment for LocalEnvironment {
     async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
         match self.prometheus() {
             Some(prometheus) => {
-                super::requests::wait_for_scrape(&prometheus, super::SELECTOR, at).await
+                let interval = Duration::from_secs(SCRAPE_INTERVAL_SECONDS);
+                super::requests::wait_for_scrape(&prometheus, super::SELECTOR, at, interval).await
             }
             None => Err(failed("Prometheus is not running")),
         }
@@ -432,7 +437,7 @@ impl Environment for LocalEnvironment {
             .map_err(|err| failed(chain(&err)))
     }
 
-    fn collector_cpu(&self) -> Option<Duration> {
+    async fn collector_cpu(&self) -> Option<Duration> {
         self.child(Part::Collector)?.cpu_time_now()
     }
 

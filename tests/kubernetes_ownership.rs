@@ -257,7 +257,6 @@ async fn a_sweep_removes_the_dead_and_leaves_the_living() {
     let interrupt = Interrupt::manual();
     let mut options = SweepOptions {
         namespace: None,
-        prefix: None,
         dry_run: true,
         limits: LIMITS,
         interrupt: &interrupt,

@@ -21,6 +21,7 @@ mod port_forward;
 mod prerequisites;
 mod prometheus;
 pub mod retry;
+mod rights;
 mod scraping;
 mod set_up;
 pub mod sweep;

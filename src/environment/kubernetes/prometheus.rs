@@ -13,7 +13,7 @@ use url::Url;
 
 use super::api_error::words;
 use super::blueprint::{Blueprint, Flavor, Scraper};
-use super::prerequisites::{not_ours, rights_for_container_metrics};
+use super::rights::{not_ours, rights_for_container_metrics};
 use crate::environment::local::SCRAPE_INTERVAL_SECONDS;
 use crate::error_chain::chain;
 use crate::metrics::PrometheusClient;

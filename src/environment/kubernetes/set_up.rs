@@ -21,6 +21,7 @@ use super::ownership::{self, ClaimError, ClaimRequest};
 use super::port_forward::{self, ChoosePod, PortForward};
 use super::prerequisites::{self, Wanted};
 use super::prometheus::{self, Chosen};
+use super::rights;
 use super::teardown_guard::TeardownGuard;
 use super::view::{Kind, View};
 use super::watch::NamespaceWatch;
@@ -128,15 +129,15 @@ impl KubernetesEnvironment {
     async fn missing_beside(&self, chosen: &Chosen, flavor: Flavor) -> Vec<String> {
         let mut rights = Vec::new();
         if matches!(chosen, Chosen::Operated { .. } | Chosen::Thanos { .. }) {
-            rights.extend(prerequisites::rights_of_monitored(flavor));
+            rights.extend(rights::rights_of_monitored(flavor));
         }
         if flavor == Flavor::OpenShift {
-            rights.extend(prerequisites::rights_of_gateway());
+            rights.extend(rights::rights_of_gateway());
         }
         let client = &self.connected.client;
-        let asked = prerequisites::not_ours(client, &self.options.namespace, rights).await;
+        let asked = rights::not_ours(client, &self.options.namespace, rights).await;
         let mut missing = match asked {
-            Ok(missing) => prerequisites::tell_rights(&missing),
+            Ok(missing) => rights::tell_rights(&missing),
             Err(why) => vec![format!("permissions: cannot be asked for: {why}")],
         };
         if let Chosen::Named { url, token } = chosen {

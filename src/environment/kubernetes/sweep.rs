@@ -25,8 +25,6 @@ const API_LIMIT: Duration = Duration::from_secs(30);
 pub struct SweepOptions<'a> {
     /// This namespace alone.
     pub namespace: Option<String>,
-    /// Namespaces whose names begin so.
-    pub prefix: Option<String>,
     /// Only tell what would be removed.
     pub dry_run: bool,
     pub limits: Limits,
@@ -36,10 +34,6 @@ pub struct SweepOptions<'a> {
 impl SweepOptions<'_> {
     fn covers(&self, namespace: &str) -> bool {
         self.namespace.as_deref().is_none_or(|it| it == namespace)
-            && self
-                .prefix
-                .as_deref()
-                .is_none_or(|prefix| namespace.starts_with(prefix))
     }
 }
 
@@ -203,7 +197,7 @@ async fn sweep_objects(
     for object in objects {
         let why = match belongs(object, &runs) {
             Belongs::Orphan(why) => why,
-            Belongs::Unknown if options.namespace.is_none() && options.prefix.is_none() => {
+            Belongs::Unknown if options.namespace.is_none() => {
                 say(&format!(
                     "{object}: left alone, it has no label {NAMESPACE_LABEL}"
                 ));
@@ -300,19 +294,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case::all(None, None, true)]
-    #[case::prefix(None, Some("tempo-perf-"), true)]
-    #[case::other_prefix(None, Some("team-"), false)]
-    #[case::namespace(Some("tempo-perf-small"), None, true)]
-    #[case::other_namespace(Some("tempo-perf"), None, false)]
-    fn a_sweep_can_be_narrowed(
-        #[case] namespace: Option<&str>,
-        #[case] prefix: Option<&str>,
-        #[case] expected: bool,
-    ) {
+    #[case::all(None, true)]
+    #[case::namespace(Some("tempo-perf-small"), true)]
+    #[case::other_namespace(Some("tempo-perf"), false)]
+    fn a_sweep_can_be_narrowed(#[case] namespace: Option<&str>, #[case] expected: bool) {
         let options = SweepOptions {
             namespace: namespace.map(str::to_owned),
-            prefix: prefix.map(str::to_owned),
             dry_run: true,
             limits: Limits::default(),
             interrupt: &Interrupt::manual(),

@@ -72,7 +72,6 @@ impl SweepArgs {
             .map_err(|error| format!("cannot start a runtime: {error}"))?;
         let options = SweepOptions {
             namespace: self.namespace,
-            prefix: None,
             dry_run: self.dry_run,
             limits,
             interrupt,

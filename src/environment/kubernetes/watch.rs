@@ -90,11 +90,6 @@ impl NamespaceWatch {
     ) -> Result<(), WaitError> {
         wait::until(&self.seen, what, limits, interrupt, condition).await
     }
-
-    /// Told of every change; for waiting in other ways.
-    pub fn subscribe(&self) -> watch::Receiver<Seen> {
-        self.seen.clone()
-    }
 }
 
 /// Where in a view the objects of a kind are.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use futures::io::AsyncBufReadExt as _;
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -40,6 +41,8 @@ const LAST_WORDS: Duration = Duration::from_secs(15);
 
 /// For writing the load into a pod, before it is tried again.
 const HAND_OVER_ATTEMPT: Duration = Duration::from_secs(10);
+/// How far apart clocks may be: a second of it is the resolution of the pod's.
+const CLOCK_TOLERANCE_SECONDS: i64 = 2;
 /// A log that gave nothing new so often, after its container had ended, is read.
 const QUIET_READS: u32 = 3;
 
@@ -267,11 +270,15 @@ async fn hand_over(
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
+        let asked = Timestamp::now();
         let writing = tokio::time::timeout(HAND_OVER_ATTEMPT, write_file(here, pod, &text));
         let why = tokio::select! {
             signal = here.interrupt.wait() => return Err(EnvironmentError::Interrupted(signal)),
             written = writing => match written {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(pod_clock)) => {
+                    return same_time(pod, pod_clock, asked, Timestamp::now())
+                        .map_err(EnvironmentError::Failed);
+                }
                 Ok(Err(why)) => why,
                 Err(_) => format!("no answer within {} s", HAND_OVER_ATTEMPT.as_secs()),
             },
@@ -287,8 +294,35 @@ async fn hand_over(
     }
 }
 
-async fn write_file(here: &InNamespace, pod: &str, text: &[u8]) -> Result<(), String> {
-    const SCRIPT: &str = "mkdir -p \"$1\" && head -c \"$2\" >\"$3.part\" && mv \"$3.part\" \"$3\"";
+/// Both k6 start at an instant of this machine's clock, and the window of all
+/// checks follows from it: a node with another time would be measured wrongly.
+/// `pod_clock` is in whole Unix seconds, read between `asked` and `answered`.
+fn same_time(
+    pod: &str,
+    pod_clock: i64,
+    asked: Timestamp,
+    answered: Timestamp,
+) -> Result<(), String> {
+    let behind = asked.as_second() - (pod_clock + 1);
+    let ahead = pod_clock - answered.as_second();
+    let (off, how) = if ahead > behind {
+        (ahead, "ahead of")
+    } else {
+        (behind, "behind")
+    };
+    if off <= CLOCK_TOLERANCE_SECONDS {
+        return Ok(());
+    }
+    Err(format!(
+        "the clock of the node of pod {pod} is {off} s {how} this machine's; the load starts at \
+         one instant and is judged over a window of time, so set both by NTP"
+    ))
+}
+
+/// Returns the pod's clock, in Unix seconds.
+async fn write_file(here: &InNamespace, pod: &str, text: &[u8]) -> Result<i64, String> {
+    const SCRIPT: &str = "mkdir -p \"$1\" && head -c \"$2\" >\"$3.part\" && \
+                          mv \"$3.part\" \"$3\" && date +%s";
     let file = job::load_file().display().to_string();
     let bytes = text.len().to_string();
     let command = ["sh", "-c", SCRIPT, "sh", job::RUN_DIR, &bytes, &file];
@@ -296,7 +330,7 @@ async fn write_file(here: &InNamespace, pod: &str, text: &[u8]) -> Result<(), St
     let params = AttachParams::default()
         .container("k6")
         .stdin(true)
-        .stdout(false)
+        .stdout(true)
         .stderr(true);
     let mut process = pods
         .exec(pod, command, &params)
@@ -304,6 +338,7 @@ async fn write_file(here: &InNamespace, pod: &str, text: &[u8]) -> Result<(), St
         .map_err(|err| words(&err))?;
     let status = process.take_status();
     let mut stderr = process.stderr();
+    let mut stdout = process.stdout().ok_or("exec without standard output")?;
     let mut stdin = process.stdin().ok_or("exec without standard input")?;
     stdin
         .write_all(text)
@@ -315,7 +350,17 @@ async fn write_file(here: &InNamespace, pod: &str, text: &[u8]) -> Result<(), St
         None => None,
     };
     match status {
-        Some(status) if status.status.as_deref() == Some("Success") => Ok(()),
+        Some(status) if status.status.as_deref() == Some("Success") => {
+            let mut clock = String::new();
+            stdout
+                .read_to_string(&mut clock)
+                .await
+                .map_err(|err| err.to_string())?;
+            let clock = clock.trim();
+            clock
+                .parse()
+                .map_err(|_| format!("the pod tells no time, but {clock:?}"))
+        }
         Some(status) => {
             let mut said = String::new();
             if let Some(stderr) = &mut stderr {
@@ -464,5 +509,28 @@ async fn ended_badly(here: &InNamespace, job: &str, wall: Duration) -> K6Finishe
         cpu: Duration::ZERO,
         max_rss_bytes: 0,
         summary: Err("k6 left no summary".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::same(1000, None)]
+    #[case::answer_took_a_while(1003, None)]
+    #[case::just_tolerable(1007, None)]
+    #[case::ahead(1009, Some("4 s ahead of"))]
+    #[case::behind(990, Some("9 s behind"))]
+    fn a_node_with_another_time_is_refused(#[case] pod_clock: i64, #[case] expected: Option<&str>) {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let found = same_time("k6-query-x", pod_clock, at(1000), at(1005));
+        match (found, expected) {
+            (Ok(()), None) => {}
+            (Err(why), Some(words)) => assert!(why.contains(words), "{why}"),
+            (found, expected) => panic!("expected {expected:?}, found {found:?}"),
+        }
     }
 }

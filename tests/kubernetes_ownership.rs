@@ -189,8 +189,7 @@ async fn a_namespace_without_our_label_is_refused() {
     assert_eq!(
         error.to_string(),
         "namespace tempo-perf-small exists and is not tempo-perf's (no label tempo-perf/run): it \
-         is left alone; remove or rename it yourself, or choose another prefix for the run's \
-         namespaces"
+         is left alone; remove or rename it yourself, or choose another --namespace-prefix"
     );
     assert_eq!(api.deleted(), Vec::<String>::new());
 }

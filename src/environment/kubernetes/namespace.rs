@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kube::api::{DynamicObject, GroupVersionKind, PostParams};
+use kube::api::{
+    DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, ValidationDirective,
+};
 use kube::core::ApiResource;
 use kube::{Api, Client};
 use serde_json::Value;
@@ -102,14 +104,22 @@ async fn post(client: &Client, object: &Value, dry_run: bool) -> Result<(), Envi
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    let params = PostParams {
-        dry_run,
-        ..PostParams::default()
+    let name = parsed.metadata.name.clone().unwrap_or_default();
+    // Only an apply can ask for strict validation; of an object that is not there
+    // it is a creation.
+    let judged = PatchParams {
+        dry_run: true,
+        field_validation: Some(ValidationDirective::Strict),
+        ..PatchParams::apply("tempo-perf")
     };
     let mut attempts = 0;
     let created = persist(Instant::now() + API_LIMIT, async || {
         attempts += 1;
-        api.create(&params, &parsed).await.map(|_| ())
+        let answer = match dry_run {
+            true => api.patch(&name, &judged, &Patch::Apply(&parsed)).await,
+            false => api.create(&PostParams::default(), &parsed).await,
+        };
+        answer.map(|_| ())
     })
     .await;
     match created {

@@ -52,7 +52,7 @@ pub enum ClaimError {
     Manifest(String),
     #[error(
         "namespace {namespace} exists and is not tempo-perf's (no label {RUN_LABEL}): it is left \
-         alone; remove or rename it yourself, or choose another prefix for the run's namespaces"
+         alone; remove or rename it yourself, or choose another --namespace-prefix"
     )]
     NotOurs { namespace: String },
     #[error("namespace {namespace} is in use by {who}: wait for that run to end, or stop it")]

@@ -71,14 +71,19 @@ pub async fn sweep(
     let mut swept = Swept::default();
     if let Some(asked) = &options.namespace
         && ours.is_empty()
-        && persist(deadline, async || namespaces.get_opt(asked).await)
-            .await?
-            .is_some()
     {
-        let line =
-            format!("namespace {asked} is not tempo-perf's (no label {RUN_LABEL}): left alone");
-        say(&line);
-        swept.failed.push(line);
+        let there = persist(deadline, async || namespaces.get_opt(asked).await).await?;
+        // A typo must not look like a clean cluster; but gone is what it was to be.
+        match there {
+            None => say(&format!("namespace {asked} is not there")),
+            Some(_) => {
+                let line = format!(
+                    "namespace {asked} is not tempo-perf's (no label {RUN_LABEL}): left alone"
+                );
+                say(&line);
+                swept.failed.push(line);
+            }
+        }
     }
     let each = ours
         .iter()

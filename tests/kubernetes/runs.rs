@@ -206,6 +206,7 @@ fn two_at_once(cluster: &Cluster) -> Result<(), Failed> {
     for (finished, name) in [(first, "first"), (second, "second")] {
         let report = finished.report(name);
         report.is_in_state("final");
+        assert_eq!(report.json.get("error"), None, "{name}");
         // Speed is not judged here: two loads at once measure each other.
         for check in [
             "spans lost before Tempo",

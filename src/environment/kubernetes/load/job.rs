@@ -113,7 +113,7 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, pod: &K6Pod) -> Value {
             "securityContext": security.container,
             "resources": {
                 // No limit of CPU: throttled, it would be k6 that is slow.
-                "requests": {"cpu": "250m", "memory": format!("{memory}Mi")},
+                "requests": {"cpu": cpu_request(pod.name), "memory": format!("{memory}Mi")},
                 "limits": {"memory": format!("{}Mi", memory * MEMORY_LIMIT_FACTOR)},
             },
             "volumeMounts": [
@@ -141,6 +141,15 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, pod: &K6Pod) -> Value {
             "template": {"metadata": {"labels": labels}, "spec": spec},
         },
     })
+}
+
+/// Only those that put on the load need much; the others wait through it, and must
+/// not keep its pods from finding a node.
+fn cpu_request(run: &str) -> &'static str {
+    match run {
+        "ingestion" | "query" => "250m",
+        _ => "50m",
+    }
 }
 
 #[cfg(test)]

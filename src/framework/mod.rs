@@ -26,7 +26,6 @@ mod config;
 mod prerequisites;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -45,9 +44,6 @@ use crate::tools::Tool;
 pub use builder::FrameworkBuilder;
 pub use config::{K6Config, ResourceConfig, StorageConfig};
 pub use prerequisites::{Prerequisite, Prerequisites};
-
-/// What a k6 run may take when neither settings nor a plan tell.
-const DEFAULT_JOB_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Set-ups tried when another process takes a chosen port.
 const SET_UP_ATTEMPTS: usize = 3;
@@ -486,7 +482,10 @@ impl Framework {
             settings: &self.settings,
             profile,
             run: self.run,
-            job_timeout: self.settings.job_timeout.unwrap_or(DEFAULT_JOB_TIMEOUT),
+            job_timeout: self
+                .settings
+                .job_timeout
+                .unwrap_or(plan::DEFAULT_JOB_TIMEOUT),
             load_is_known: false,
             tempo_perf: &self.tempo_perf,
             supervisor: &self.supervisor,

@@ -31,6 +31,9 @@ pub use render::render;
 /// Length of the load when neither DURATION nor the profile gives one.
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(5 * 60);
 
+/// What a k6 run may take at least when the settings do not tell.
+pub(crate) const DEFAULT_JOB_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
 /// Traces read back: so many that a loss of 1 % of all traces shows with 99 %
 /// probability, the smallest n with 0.99^n < 0.01.
 pub const READ_BACK_TRACES: u64 = 459;
@@ -176,7 +179,7 @@ pub fn plan(
         }),
         query,
         job_timeout: settings.job_timeout.unwrap_or_else(|| {
-            Duration::from_secs(30 * 60).max(warmup + duration + Duration::from_secs(10 * 60))
+            DEFAULT_JOB_TIMEOUT.max(warmup + duration + Duration::from_secs(10 * 60))
         }),
         ready_timeout: settings.pod_ready_timeout,
         max_concurrent_queries: settings.max_concurrent_queries,

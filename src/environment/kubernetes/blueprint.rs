@@ -34,6 +34,14 @@ pub const PROMETHEUS: &str = "prometheus";
 pub const TENANT: &str = "perf";
 /// Its ID, which names its blocks in the bucket: the same in every run.
 pub const TENANT_ID: &str = "7d1f5a4e-2c60-4a3b-9c55-3f0a6b8e1d20";
+/// Components that a TempoStack always has, as their workloads are labelled.
+pub const STACK_COMPONENTS: [&str; 5] = [
+    "distributor",
+    "ingester",
+    "querier",
+    "query-frontend",
+    "compactor",
+];
 
 /// What the cluster is, as far as manifests differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,13 +174,7 @@ impl Blueprint {
     pub fn tempo_components(&self) -> &'static [&'static str] {
         match self.variant {
             Variant::Monolithic => &["tempo"],
-            Variant::Stack => &[
-                "distributor",
-                "ingester",
-                "querier",
-                "query-frontend",
-                "compactor",
-            ],
+            Variant::Stack => &STACK_COMPONENTS,
         }
     }
 

@@ -190,12 +190,12 @@ impl KubernetesEnvironment {
             .ok_or_else(|| failed("the namespace was not claimed yet"))
     }
 
-    fn note_stage(&self, name: &str, start: Instant) {
+    fn note_stage(&self, name: &str, start: Instant, took: Duration) {
         let mut stages = self.stages.lock().expect("no holder panics");
         stages.push(TimedStage {
             name: name.into(),
             start,
-            took: start.elapsed(),
+            took,
         });
     }
 
@@ -207,7 +207,7 @@ impl KubernetesEnvironment {
     ) -> Result<T, EnvironmentError> {
         let start = Instant::now();
         let done = part.await?;
-        self.note_stage(name, start);
+        self.note_stage(name, start, start.elapsed());
         Ok(done)
     }
 

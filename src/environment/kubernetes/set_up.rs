@@ -305,14 +305,7 @@ impl KubernetesEnvironment {
 
     fn note_own_share(&self, name: &str, start: Instant) {
         let own = self.waits.own_share(start, Instant::now());
-        self.stages
-            .lock()
-            .expect("no holder panics")
-            .push(crate::environment::TimedStage {
-                name: name.into(),
-                start,
-                took: own,
-            });
+        self.note_stage(name, start, own);
     }
 
     /// Step 3: MinIO, and its bucket; or a look at the bucket that exists.

@@ -60,16 +60,9 @@ impl KubernetesEnvironment {
             for warning in &removed.warnings {
                 eprintln!("  warning     {warning}");
             }
-            let parts = [
-                ("resources", start, removed.emptied),
-                ("namespace", start + removed.emptied, removed.namespace_gone),
-            ];
-            let parts = parts.map(|(name, start, took)| crate::environment::TimedStage {
-                name: name.into(),
-                start,
-                took,
-            });
-            self.stages.lock().expect("no holder panics").extend(parts);
+            let emptied = start + removed.emptied;
+            self.note_stage("resources", start, removed.emptied);
+            self.note_stage("namespace", emptied, removed.namespace_gone);
         }
         let work_dir = self.work_dir.lock().expect("no holder panics").take();
         if let Some(dir) = work_dir

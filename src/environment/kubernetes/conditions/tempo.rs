@@ -7,17 +7,9 @@ use kube::core::DynamicObject;
 use super::custom_resource::{Condition, conditions};
 use super::workloads::labelled;
 use super::{Progress, stateful_set_ready};
+use crate::environment::kubernetes::blueprint::STACK_COMPONENTS;
 use crate::environment::kubernetes::view::View;
 use crate::profile::Variant;
-
-/// Components that a TempoStack always has, as their workloads are labelled.
-const STACK_COMPONENTS: [&str; 5] = [
-    "distributor",
-    "ingester",
-    "querier",
-    "query-frontend",
-    "compactor",
-];
 
 const COMPONENT: &str = "app.kubernetes.io/component";
 

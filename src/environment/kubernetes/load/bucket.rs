@@ -10,13 +10,13 @@ use kube::api::LogParams;
 use serde_json::{Value, json};
 
 use super::super::blueprint::{Blueprint, StoragePlan};
-use super::super::conditions::{JobOutcome, Progress, job_outcome, job_pods_running};
+use super::super::conditions::{JobOutcome, Progress, job_pods_running};
 use super::super::manifests;
 use super::super::namespace::{InNamespace, create};
 use super::super::view::View;
 use super::files::{FILES_DIR, K6Files};
 use super::job::K6_USER;
-use super::run::container_ended;
+use super::run::{container_ended, outcome_of, pod_of};
 use crate::environment::EnvironmentError;
 
 const JOB: &str = "k6-bucket";
@@ -98,9 +98,9 @@ pub async fn check(
         return Ok(());
     };
     create(&here.client, &job).await?;
-    let over = |view: &View| match outcome(view) {
+    let over = |view: &View| match outcome_of(view, JOB) {
         Some(_) => Progress::Done,
-        None if pod_of(view).is_some_and(|pod| container_ended(view, &pod)) => {
+        None if pod_of(view, JOB).is_some_and(|pod| container_ended(view, &pod)) => {
             Progress::Waiting("its pod has ended, and its Job not yet".into())
         }
         // An image that cannot be pulled ends it early.
@@ -111,11 +111,11 @@ pub async fn check(
     };
     here.until("the check of the bucket", limit, over).await?;
     let view = here.watch.view();
-    let Some(JobOutcome::Failed(failure)) = outcome(&view) else {
+    let Some(JobOutcome::Failed(failure)) = outcome_of(&view, JOB) else {
         return Ok(());
     };
     let pods: Api<Pod> = Api::namespaced(here.client.clone(), &here.namespace);
-    let said = match pod_of(&view) {
+    let said = match pod_of(&view, JOB) {
         Some(pod) => pods.logs(&pod, &LogParams::default()).await.ok(),
         None => None,
     };
@@ -128,17 +128,6 @@ pub async fn check(
             None => format!("storage: the bucket could not be tried: {}", failure.words),
         },
     ))
-}
-
-fn pod_of(view: &View) -> Option<String> {
-    let job = view.jobs.get(JOB)?;
-    view.pods_of(job.as_ref()).next()?.metadata.name.clone()
-}
-
-fn outcome(view: &View) -> Option<JobOutcome> {
-    let job = view.jobs.get(JOB)?;
-    let pods: Vec<_> = view.pods_of(job.as_ref()).cloned().collect();
-    job_outcome(job, &pods)
 }
 
 /// What the script said when it gave up, out of k6's log.

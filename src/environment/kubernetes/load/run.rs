@@ -180,7 +180,7 @@ impl K6Jobs {
             .expect("no holder panics")
             .remove(run.name)
             .unwrap_or_default();
-        let Some(pod) = pod_of(here, &job) else {
+        let Some(pod) = pod_of(&here.watch.view(), &job) else {
             // It was there a moment ago.
             return Ok(ended_badly(here, &job, Duration::ZERO).await);
         };
@@ -229,15 +229,16 @@ fn load_in_pod(blueprint: &Blueprint, load: Load, name: &str) -> Load {
     }
 }
 
-fn pod_of(here: &InNamespace, job: &str) -> Option<String> {
-    let view = here.watch.view();
+/// Name of the pod that the Job `job` has made.
+pub(super) fn pod_of(view: &View, job: &str) -> Option<String> {
     let job = view.jobs.get(job)?;
     view.pods_of(job.as_ref())
         .next()
         .and_then(|pod| pod.metadata.name.clone())
 }
 
-fn outcome_of(view: &View, job: &str) -> Option<JobOutcome> {
+/// How the Job `job` ended; none while it has not.
+pub(super) fn outcome_of(view: &View, job: &str) -> Option<JobOutcome> {
     let job = view.jobs.get(job)?;
     let pods: Vec<_> = view.pods_of(job.as_ref()).cloned().collect();
     job_outcome(job, &pods)

@@ -15,7 +15,6 @@ pub mod profile;
 pub mod promql_variables;
 pub mod report;
 pub mod settings;
-pub mod store;
 pub mod tools;
 pub mod units;
 pub mod verdict;

@@ -286,6 +286,7 @@ fn a_full_disk_names_the_file_and_leaves_the_old_one() {
     let path = dir.path().join("small-metrics.csv");
     fs::write(&path, "old").unwrap();
     // SAFETY: ignoring a signal runs no handler.
+    #[expect(unsafe_code)]
     unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.unwrap();
     setrlimit(Resource::RLIMIT_FSIZE, 65_536, 65_536).unwrap();
 

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tempo_perf::environment::kubernetes::SweepArgs;
 use tempo_perf::error_chain::chain;
-use tempo_perf::{corpus, front_door, process, store, tools};
+use tempo_perf::{corpus, front_door, process, tools};
+use tempo_perf_trace_store::TraceStoreArgs;
 
 #[derive(Parser)]
 #[command(name = "tempo-perf", about, version)]
@@ -18,7 +19,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    TraceStore(store::TraceStoreArgs),
+    TraceStore(TraceStoreArgs),
     Corpus(corpus::CorpusArgs),
     Tools(tools::ToolsArgs),
     Validate(ValidateArgs),
@@ -60,9 +61,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_store(args: store::TraceStoreArgs) -> Result<(), Box<dyn Error>> {
+fn run_store(args: TraceStoreArgs) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(store::run(args)).map_err(Into::into)
+    runtime
+        .block_on(tempo_perf_trace_store::run(args))
+        .map_err(Into::into)
 }

@@ -310,6 +310,7 @@ fn die_with_us(command: &mut Command) {
     };
     // SAFETY: between fork and exec the closure makes two system calls, which are
     // async-signal-safe; it neither allocates nor takes a lock.
+    #[expect(unsafe_code)]
     unsafe {
         command.pre_exec(prepare);
     }

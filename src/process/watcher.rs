@@ -48,6 +48,7 @@ impl Watcher {
         };
         // SAFETY: between fork and exec the closure makes one system call, which is
         // async-signal-safe; it neither allocates nor takes a lock.
+        #[expect(unsafe_code)]
         unsafe {
             command.pre_exec(new_session);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tempo_perf::error_chain::chain;
-use tempo_perf::store::{RateLimit, RunningStore, StoreOptions, start};
+use tempo_perf_trace_store::{RateLimit, RunningStore, StoreOptions, start};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;

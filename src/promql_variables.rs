@@ -4,7 +4,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use crate::profile::nearest;
+use crate::nearest::nearest;
 
 /// An expression whose variables cannot be filled in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use tempo_perf::corpus::command::Size;
-use tempo_perf::corpus::{Corpus, CorpusArgs, run};
+use tempo_perf::corpus::Corpus;
+use tempo_perf::k6::corpus_command::{CorpusArgs, Size, run};
 use tempo_perf::profile::TraceProfile;
 
 const PROFILE: &str = "\

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rstest::rstest;
-use tempo_perf::environment::Capabilities;
+use tempo_perf::plan::Capabilities;
 use tempo_perf::plan::checks::{self, Measure, PlannedCheck, Role};
 use tempo_perf::plan::load::LoadError;
 use tempo_perf::plan::{Plan, PlanError, plan, render};

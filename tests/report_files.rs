@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use serde_json::json;
+use tempo_perf::machine::Machine;
+use tempo_perf::plan::NotApplied;
 use tempo_perf::report::{
-    CaseResult, Component, K6Run, Machine, NotApplied, OutputDir, Report, ReportError,
-    SCHEMA_VERSION, Stage, State, Window, case_junit, rebuild_invocation_junit, write_atomically,
+    CaseResult, Component, K6Run, OutputDir, Report, ReportError, SCHEMA_VERSION, Stage, State,
+    Window, case_junit, rebuild_invocation_junit, write_atomically,
 };
 use tempo_perf::settings::Target;
 use tempo_perf::settings::TestType;

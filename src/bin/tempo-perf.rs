@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tempo_perf::environment::kubernetes::SweepArgs;
 use tempo_perf::error_chain::chain;
-use tempo_perf::{corpus, front_door, process, tools};
+use tempo_perf::k6::corpus_command::{self, CorpusArgs};
+use tempo_perf::{front_door, process, tools};
 use tempo_perf_trace_store::TraceStoreArgs;
 
 #[derive(Parser)]
@@ -20,7 +21,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     TraceStore(TraceStoreArgs),
-    Corpus(corpus::CorpusArgs),
+    Corpus(CorpusArgs),
     Tools(tools::ToolsArgs),
     Validate(ValidateArgs),
     Sweep(SweepArgs),
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
             Err(err) => Err(err.into()),
         },
         Command::TraceStore(args) => run_store(args),
-        Command::Corpus(args) => corpus::run(&args).map_err(Into::into),
+        Command::Corpus(args) => corpus_command::run(&args).map_err(Into::into),
         Command::Watch => process::watch(std::io::stdin()).map_err(Into::into),
     };
     match done {

@@ -12,12 +12,13 @@ use crate::corpus::Corpus;
 use crate::environment::{Environment, EnvironmentError, K6Run};
 use crate::error_chain::chain;
 use crate::k6::load::Load;
+use crate::machine;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::plan::checks::Role;
 use crate::plan::{Plan, k6_load};
 use crate::process::Interrupt;
 use crate::profile::CollectorMode;
-use crate::report::{K6Run as Log, Window, machine};
+use crate::report::{K6Run as Log, Window};
 use crate::settings::TestType;
 
 /// What k6 needs before its first iteration: itself, and each virtual user.

@@ -15,14 +15,15 @@ use futures::FutureExt;
 use jiff::Timestamp;
 
 use crate::corpus::Corpus;
-use crate::environment::{self, Capabilities, Environment, EnvironmentError, Place};
+use crate::environment::{self, Environment, EnvironmentError, Place};
 use crate::error_chain::chain;
 use crate::k6::summary::Summary;
+use crate::machine::Machine;
 use crate::plan::checks::Role;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Capabilities, Plan};
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::{Profile, ProfileErrors};
-use crate::report::{self, Machine, OutputDir, Report, SCHEMA_VERSION, State, Style};
+use crate::report::{self, OutputDir, Report, SCHEMA_VERSION, State, Style};
 use crate::settings::{Settings, Target};
 use crate::units::Pretty;
 use evidence::Evidence;

@@ -38,12 +38,6 @@ pub enum CorpusError {
         #[source]
         source: std::io::Error,
     },
-    #[error(transparent)]
-    Discover(#[from] crate::profile::DiscoverError),
-    #[error("{0}")]
-    Profile(crate::profile::ProfileErrors),
-    #[error("no profiles in {}", dir.display())]
-    NoProfiles { dir: PathBuf },
 }
 
 /// `{profile}.json`.
@@ -152,7 +146,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), CorpusError> {
     Ok(())
 }
 
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CorpusError> {
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CorpusError> {
     write(path, &json_bytes(value))
 }
 

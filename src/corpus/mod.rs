@@ -2,7 +2,6 @@
 //! a seed, with the positions at which each trace gets its own IDs and times.
 
 mod attributes;
-pub mod command;
 mod encode;
 pub mod files;
 pub mod identity;
@@ -12,7 +11,6 @@ mod tree;
 
 use std::ops::Range;
 
-pub use command::{CorpusArgs, run};
 pub use files::CorpusError;
 pub use identity::TraceIdentity;
 

@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::k6_process::K6Process;
-use super::local::{SCRAPE_INTERVAL_SECONDS, ScrapeJob, prometheus_child};
-use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run, requests};
+use super::local::{ScrapeJob, prometheus_child};
+use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Run, requests};
 use crate::error_chain::chain;
+use crate::metrics::SCRAPE_INTERVAL;
 use crate::metrics::exposition::{self, CounterSnapshot};
 use crate::metrics::{PrometheusClient, http_client};
+use crate::plan::Capabilities;
 use crate::process::{Child, Interrupt, Supervisor, WorkDir};
 use crate::report::{Component, OutputDir};
 use crate::settings::Settings;
@@ -261,8 +263,7 @@ impl Environment for EndpointEnvironment {
             .is_none();
         match self.prometheus() {
             Some(prometheus) if scraped => {
-                let interval = Duration::from_secs(SCRAPE_INTERVAL_SECONDS);
-                requests::wait_for_scrape(&prometheus, super::SELECTOR, at, interval).await
+                requests::wait_for_scrape(&prometheus, super::SELECTOR, at, SCRAPE_INTERVAL).await
             }
             _ => Ok(()),
         }

@@ -34,10 +34,11 @@ use crate::environment::{Environment, EnvironmentError, Place, make};
 use crate::k6::summary::Summary;
 use crate::metrics::Collected;
 use crate::plan;
+use crate::plan::NotApplied;
 use crate::plan::checks::Role;
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::{CollectorMode, Profile, Variant};
-use crate::report::{self, CaseResult, NotApplied, Report, ReportError, Window};
+use crate::report::{self, CaseResult, Report, ReportError, Window};
 use crate::settings::{Settings, Target, TestType};
 use crate::tools::Tool;
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::thresholds;
-use crate::environment::Capabilities;
+use super::{Capabilities, thresholds};
 use crate::k6::load::operation_tag;
 use crate::profile::{CollectorMode, Operation, Profile, Slo, variables};
 use crate::settings::{Target, TestType};

@@ -2,10 +2,12 @@
 //! resolved. Nothing after it reads a variable or a file of the user's.
 
 pub mod asked;
+mod capabilities;
 pub mod checks;
 pub mod k6_load;
 pub mod kubernetes;
 pub mod load;
+mod not_applied;
 mod overrides;
 pub mod render;
 mod thresholds;
@@ -16,15 +18,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::corpus::Corpus;
-use crate::environment::Capabilities;
-use crate::profile::{Profile, Variant};
-use crate::report::NotApplied;
+use crate::metrics::SCRAPE_INTERVAL;
+use crate::profile::Profile;
 use crate::settings::{Malformed, PrometheusChoice, Settings, Target, TestType};
 use crate::units::Pretty;
 use checks::{Measure, PlannedCheck};
 use kubernetes::KubernetesPlan;
 use load::{IngestionLoad, LoadError, QueryLoad};
 
+pub use capabilities::Capabilities;
+pub use not_applied::NotApplied;
+pub(crate) use not_applied::not_applied;
 pub(crate) use overrides::override_place;
 pub use render::render;
 
@@ -298,54 +302,8 @@ const SCRAPE_INTERVAL_OF_OTHERS: Duration = Duration::from_secs(30);
 pub(crate) fn scrape_interval(target: Target, settings: &Settings) -> Duration {
     match (target, &settings.kubernetes.prometheus) {
         (Target::Kubernetes, PrometheusChoice::Url(_)) => SCRAPE_INTERVAL_OF_OTHERS,
-        (Target::Local | Target::Endpoint | Target::Kubernetes, _) => {
-            Duration::from_secs(crate::environment::local::SCRAPE_INTERVAL_SECONDS)
-        }
+        (Target::Local | Target::Endpoint | Target::Kubernetes, _) => SCRAPE_INTERVAL,
     }
-}
-
-/// What the profile asks for and the target cannot honour.
-pub(crate) fn not_applied(profile: &Profile, target: Target) -> Vec<NotApplied> {
-    let mut fields = Vec::new();
-    let mut add = |given: bool, field: &str, reason: &str| {
-        if given {
-            fields.push(NotApplied {
-                field: field.into(),
-                reason: reason.into(),
-            });
-        }
-    };
-    let tempo = &profile.tempo;
-    let storage = profile.storage != crate::profile::Storage::default();
-    match target {
-        Target::Kubernetes => add(
-            tempo.variant == Variant::Monolithic && tempo.replication_factor.is_some(),
-            "tempo.replicationFactor",
-            "a monolithic Tempo has no replicas",
-        ),
-        Target::Local => {
-            let one = "a single local process";
-            add(tempo.variant == Variant::Stack, "tempo.variant: stack", one);
-            add(
-                tempo.resources.is_some(),
-                "tempo.resources",
-                "local processes are not limited",
-            );
-            add(
-                tempo.replication_factor.is_some(),
-                "tempo.replicationFactor",
-                one,
-            );
-            add(!tempo.node_selector.is_empty(), "tempo.nodeSelector", one);
-            add(!tempo.tolerations.is_empty(), "tempo.tolerations", one);
-            add(storage, "storage", "a local Tempo stores in a directory");
-        }
-        Target::Endpoint => {
-            add(true, "tempo", "this Tempo exists already");
-            add(storage, "storage", "this Tempo exists already");
-        }
-    }
-    fields
 }
 
 mod seconds {

@@ -1,9 +1,9 @@
 //! The profile as settings change it: the plan's profile is what runs.
 
+use super::NotApplied;
 use super::PlanError;
 use crate::profile::storage::{Problem, misfits};
 use crate::profile::{K6, Profile, Storage, StorageKind};
-use crate::report::NotApplied;
 use crate::settings::options::{self, Opt};
 use crate::settings::{Malformed, PrometheusChoice, Settings, StorageSettings, Target};
 

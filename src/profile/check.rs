@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::format::without_user;
 use super::tree::{Content, Node, Scalar};
-use super::{Position, format, nearest};
+use super::{Position, format};
+use crate::nearest::nearest;
 
 /// Receives mistakes: place, path of keys, what was found, what is expected.
 pub type Report<'a> = dyn FnMut(Position, &str, String, String) + 'a;

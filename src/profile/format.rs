@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::{limits, quantity};
-use crate::settings::duration;
+use crate::units::duration;
 
 const MIB: f64 = 1_048_576.0;
 const PIB: f64 = 1_125_899_906_842_624.0;

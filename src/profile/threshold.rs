@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::nearest;
+use crate::nearest::nearest;
 
 /// A metric of k6, narrowed by tags.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -392,9 +392,7 @@ mod duration_text {
             deserializer: D,
         ) -> Result<Option<Duration>, D::Error> {
             Option::<String>::deserialize(deserializer)?
-                .map(|text| {
-                    crate::settings::duration::parse(&text).map_err(serde::de::Error::custom)
-                })
+                .map(|text| crate::units::duration::parse(&text).map_err(serde::de::Error::custom))
                 .transpose()
         }
     }

@@ -1,6 +1,6 @@
 //! The variables that SLO expressions may use.
 
-use super::nearest;
+use crate::nearest::nearest;
 use crate::promql_variables;
 
 /// A variable that the plan fills in.

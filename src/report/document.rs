@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::machine::Machine;
+use crate::machine::Machine;
+use crate::plan::NotApplied;
 use crate::settings::Target;
 use crate::settings::TestType;
 use crate::verdict::{Check, Outcome};
@@ -79,13 +80,6 @@ pub struct Stage {
     /// From the start of the case.
     pub start_seconds: f64,
     pub duration_seconds: f64,
-}
-
-/// A field of the profile that this target cannot honour.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotApplied {
-    pub field: String,
-    pub reason: String,
 }
 
 /// How a case ended as a whole.

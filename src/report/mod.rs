@@ -5,7 +5,6 @@ mod atomic_file;
 mod console;
 mod document;
 mod junit;
-pub mod machine;
 mod output_dir;
 mod quantity;
 
@@ -14,11 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub use atomic_file::write_atomically;
 pub use console::{Style, counts_line, failure_message, table};
-pub use document::{
-    CaseResult, Component, NotApplied, Report, SCHEMA_VERSION, Stage, State, Window,
-};
+pub use document::{CaseResult, Component, Report, SCHEMA_VERSION, Stage, State, Window};
 pub use junit::{InvocationJunit, case_junit, rebuild_invocation_junit};
-pub use machine::Machine;
 pub use output_dir::{COMPONENTS, K6Run, OutputDir, write_metrics_csv};
 
 /// A file of the results that could not be written or read; names it.

@@ -3,7 +3,6 @@
 //! beats the default. An empty variable counts as unset.
 
 mod command;
-pub mod duration;
 pub mod kubernetes;
 pub(crate) mod options;
 mod parse;

@@ -11,8 +11,10 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::options::{self, Opt};
-use super::{Settings, TargetChoice, command, duration, kubernetes};
-use crate::profile::{check_format, limits, nearest, without_user};
+use super::{Settings, TargetChoice, command, kubernetes};
+use crate::nearest::nearest;
+use crate::profile::{check_format, limits, without_user};
+use crate::units::duration;
 use crate::units::{ByteRate, EventRate};
 
 /// What an invocation was told: for the cases and for the test harness.

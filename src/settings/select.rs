@@ -1,7 +1,8 @@
 //! Which profiles an invocation runs.
 
 use super::Settings;
-use crate::profile::{Discovered, nearest};
+use crate::nearest::nearest;
+use crate::profile::Discovered;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SelectError {

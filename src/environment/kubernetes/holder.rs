@@ -51,7 +51,7 @@ impl Machine {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         let pid_namespace = std::fs::read_link("/proc/self/ns/pid").ok();
         Self {
-            host: crate::report::Machine::gather()
+            host: crate::machine::Machine::gather()
                 .hostname
                 .unwrap_or_else(|| "unknown".to_owned()),
             boot_id: boot_id.map(|id| id.trim().to_owned()),

@@ -45,11 +45,10 @@ use kube::ResourceExt as _;
 use url::Url;
 
 use super::requests;
-use super::{
-    Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run, TimedStage,
-};
+use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Run, TimedStage};
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
+use crate::plan::Capabilities;
 use crate::process::{Interrupt, Supervisor, WorkDir};
 use crate::profile::{Profile, Variant};
 use crate::report::{Component, OutputDir};

@@ -14,9 +14,9 @@ use url::Url;
 use super::api_error::words;
 use super::blueprint::{Blueprint, Flavor, Scraper};
 use super::rights::{not_ours, rights_for_container_metrics};
-use crate::environment::local::SCRAPE_INTERVAL_SECONDS;
 use crate::error_chain::chain;
 use crate::metrics::PrometheusClient;
+use crate::metrics::SCRAPE_INTERVAL;
 use crate::settings::PrometheusChoice;
 
 /// Interval of the monitors that we make for a Prometheus of the cluster: short
@@ -60,7 +60,7 @@ pub enum Chosen {
 impl Chosen {
     pub fn scrape_interval(&self) -> Duration {
         match self {
-            Chosen::Own { .. } => Duration::from_secs(SCRAPE_INTERVAL_SECONDS),
+            Chosen::Own { .. } => SCRAPE_INTERVAL,
             Chosen::Operated { .. } | Chosen::Thanos { .. } => MONITOR_INTERVAL,
             Chosen::Named { .. } => FOREIGN_INTERVAL,
         }

@@ -9,7 +9,7 @@ use super::client::{connect, reachable};
 use super::sweep::{SweepOptions, sweep};
 use super::teardown::Limits;
 use crate::process::Interrupt;
-use crate::settings::duration;
+use crate::units::duration;
 
 /// Remove from a cluster what runs left behind that are no longer alive
 ///

@@ -5,12 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::metrics::SCRAPE_INTERVAL;
 use crate::profile::{CollectorMode, Overrides};
 use crate::units::Pretty;
-
-/// Prometheus scrapes as often as it takes k6's samples, so that a load of
-/// seconds has enough of both.
-pub const SCRAPE_INTERVAL_SECONDS: u64 = 1;
 
 /// Addresses of a local run; all on 127.0.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,10 +214,11 @@ pub fn prometheus(jobs: &[ScrapeJob]) -> String {
             })
         })
         .collect();
+    let interval = Pretty(SCRAPE_INTERVAL).to_string();
     yaml(&json!({
         "global": {
-            "scrape_interval": format!("{SCRAPE_INTERVAL_SECONDS}s"),
-            "scrape_timeout": format!("{SCRAPE_INTERVAL_SECONDS}s"),
+            "scrape_interval": interval,
+            "scrape_timeout": interval,
             // With the protobuf format Prometheus keeps only the native form of
             // Tempo's histograms, and `_bucket` queries find nothing.
             "scrape_protocols": ["PrometheusText0.0.4"],

@@ -13,14 +13,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use url::Url;
 
-pub use configs::{Ports, SCRAPE_INTERVAL_SECONDS, ScrapeJob, TempoLine};
+pub use configs::{Ports, ScrapeJob, TempoLine};
 pub use parts::{Backend, Part};
 
 use super::k6_process::K6Process;
-use super::{Addresses, Capabilities, Environment, EnvironmentError, K6Finished, K6Run};
+use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Run};
 use crate::error_chain::chain;
+use crate::metrics::SCRAPE_INTERVAL;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::metrics::{PrometheusClient, exposition, http_client};
+use crate::plan::Capabilities;
 use crate::process::{
     Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir, is_address_in_use, until_ready,
 };
@@ -423,8 +425,8 @@ impl Environment for LocalEnvironment {
     async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
         match self.prometheus() {
             Some(prometheus) => {
-                let interval = Duration::from_secs(SCRAPE_INTERVAL_SECONDS);
-                super::requests::wait_for_scrape(&prometheus, super::SELECTOR, at, interval).await
+                let selector = super::SELECTOR;
+                super::requests::wait_for_scrape(&prometheus, selector, at, SCRAPE_INTERVAL).await
             }
             None => Err(failed("Prometheus is not running")),
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::configs::{Ports, TempoLine};
 use crate::environment::EnvironmentError;
+use crate::machine::Machine;
 use crate::process::ChildSpec;
 use crate::profile::Overrides;
-use crate::report::{Component, Machine};
+use crate::report::Component;
 use crate::settings::Settings;
 use crate::tools::{Origin, Tempo};
 

@@ -14,7 +14,8 @@ use super::{TERMINATION_GRACE_SECONDS, metadata, set};
 use crate::environment::kubernetes::blueprint::{
     Blueprint, CR_NAME, MINIO, PROMETHEUS, Scraper, StoragePlan,
 };
-use crate::environment::local::configs::SCRAPE_INTERVAL_SECONDS;
+use crate::metrics::SCRAPE_INTERVAL;
+use crate::units::Pretty;
 
 /// The user of Prometheus' image.
 const PROMETHEUS_UID: u32 = 65534;
@@ -160,7 +161,7 @@ fn config(blueprint: &Blueprint, cadvisor: bool) -> Value {
     if cadvisor {
         jobs.push(cadvisor_job(blueprint));
     }
-    let interval = format!("{SCRAPE_INTERVAL_SECONDS}s");
+    let interval = Pretty(SCRAPE_INTERVAL).to_string();
     json!({
         "global": {
             "scrape_interval": interval,

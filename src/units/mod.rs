@@ -1,6 +1,8 @@
 //! Quantities with their unit in the type. Nothing else in this crate passes
 //! a bare `f64` from one module to another.
 
+pub mod duration;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -102,7 +104,7 @@ impl fmt::Display for Significant {
 }
 
 /// Displays a duration as its largest units: `300ms`, `1.5s`, `5m`, `1h30m`.
-/// [`crate::settings::duration::parse`] reads it back, to four digits of the
+/// [`crate::units::duration::parse`] reads it back, to four digits of the
 /// seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Pretty(pub Duration);
@@ -136,7 +138,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::settings::duration;
+    use crate::units::duration;
 
     #[rstest]
     #[case::zero(0.0, 0.0)]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::files::write_json;
-use super::{Corpus, CorpusError};
-use crate::k6::load::solve_ingestion;
-use crate::profile::{Profile, QuerySpec, TraceProfile};
+use super::load::solve_ingestion;
+use super::query_mix::{self, Sequence};
+use crate::corpus::files::write_json;
+use crate::corpus::{Corpus, CorpusError};
+use crate::profile::{DiscoverError, Profile, ProfileErrors, QuerySpec, TraceProfile};
 use crate::units::{ByteRate, EventRate};
 
 /// Write the trace corpus and the sizes of all profiles for `k6 run`
@@ -41,13 +42,26 @@ pub struct Size {
     pub duration_ms: u64,
     pub warmup_ms: u64,
     /// The mix and its order as the query script takes them.
-    pub queries: crate::k6::query_mix::Sequence,
+    pub queries: Sequence,
+}
+
+/// Why the corpus and the sizes were not written.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusCommandError {
+    #[error(transparent)]
+    Files(#[from] CorpusError),
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    #[error("{0}")]
+    Profile(ProfileErrors),
+    #[error("no profiles in {}", dir.display())]
+    NoProfiles { dir: PathBuf },
 }
 
 const DEFAULT_DURATION_MS: u64 = 300_000;
 
 /// Writes all corpora and `sizes.json`; says on stdout what it wrote.
-pub fn run(args: &CorpusArgs) -> Result<(), CorpusError> {
+pub fn run(args: &CorpusArgs) -> Result<(), CorpusCommandError> {
     let profiles = read_profiles(&args.profiles_dir)?;
     let mut corpora = BTreeMap::new();
     for profile in TraceProfile::ALL {
@@ -92,21 +106,21 @@ fn size(profile: &Profile, corpus: &Corpus) -> Size {
         vus_max: k6.vus.max,
         duration_ms: millis(k6.duration).unwrap_or(DEFAULT_DURATION_MS),
         warmup_ms: millis(k6.warmup).unwrap_or(0),
-        queries: crate::k6::query_mix::sequence(own, corpus.seed()),
+        queries: query_mix::sequence(own, corpus.seed()),
     }
 }
 
 /// The profiles of a directory; one that is not valid is an error, since a size
 /// that is missing would look like one that does not exist.
-fn read_profiles(dir: &Path) -> Result<Vec<Profile>, CorpusError> {
+fn read_profiles(dir: &Path) -> Result<Vec<Profile>, CorpusCommandError> {
     let discovered = crate::profile::discover(dir)?;
     if discovered.is_empty() {
-        return Err(CorpusError::NoProfiles {
+        return Err(CorpusCommandError::NoProfiles {
             dir: dir.to_owned(),
         });
     }
     discovered
         .into_iter()
-        .map(|found| found.profile.map_err(CorpusError::Profile))
+        .map(|found| found.profile.map_err(CorpusCommandError::Profile))
         .collect()
 }

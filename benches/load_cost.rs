@@ -20,6 +20,7 @@ use axum::routing::post;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use tempo_perf::corpus::Corpus;
+use tempo_perf::k6::Run;
 use tempo_perf::k6::command::k6_command;
 use tempo_perf::k6::load::{IngestionLoad, Load, planned_iterations, scenario_ms, solve_ingestion};
 use tempo_perf::k6::summary::Summary;
@@ -148,7 +149,7 @@ fn measure(
     std::fs::write(&file, serde_json::to_vec(&load)?)?;
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("k6/ingestion-test.js");
-    let command = k6_command(&script, &file, "bench", None);
+    let command = k6_command(&script, &file, Run::Ingestion, None);
     let log = std::fs::File::create(dir.join("k6.log"))?;
     let cpu_before = cpu_of_children()?;
     let mut child = Command::new(k6)

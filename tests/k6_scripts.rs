@@ -20,6 +20,7 @@ use prost::Message;
 use serde_json::{Value, json};
 use tempo_perf::corpus::Corpus;
 use tempo_perf::corpus::identity::hex;
+use tempo_perf::k6::Run;
 use tempo_perf::k6::command::k6_command;
 use tempo_perf::k6::load::*;
 use tempo_perf::k6::log::{self, K6Log, ReadbackKind};
@@ -194,7 +195,7 @@ async fn run(script: &str, mut load: Load) -> Outcome {
     let command = k6_command(
         &Path::new(ROOT).join("k6").join(script),
         &file,
-        "test",
+        Run::Ingestion,
         None,
     );
     let output = tokio::process::Command::new(k6_binary())
@@ -583,7 +584,7 @@ async fn a_corpus_that_is_not_there_stops_the_script_with_what_to_do() {
     let command = k6_command(
         &Path::new(ROOT).join("k6/ingestion-test.js"),
         &file,
-        "test",
+        Run::Ingestion,
         None,
     );
     let output = tokio::process::Command::new(k6_binary())

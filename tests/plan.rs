@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rstest::rstest;
+use tempo_perf::k6::Run;
 use tempo_perf::plan::Capabilities;
-use tempo_perf::plan::checks::{self, Measure, PlannedCheck, Role};
+use tempo_perf::plan::checks::{self, Measure, PlannedCheck};
 use tempo_perf::plan::load::LoadError;
 use tempo_perf::plan::{Plan, PlanError, plan, render};
 use tempo_perf::profile::{self, CollectorMode, Profile, Slo, TraceProfile};
@@ -375,19 +376,19 @@ fn a_threshold_without_an_operation_holds_for_each_run() {
             vec!["count>1".into()],
         )]));
     };
-    let roles = |checks: &[PlannedCheck]| -> Vec<Role> {
+    let roles = |checks: &[PlannedCheck]| -> Vec<Run> {
         checks
             .iter()
             .filter_map(|check| match &check.measure {
-                Measure::Threshold { role, metric, .. } if metric == "http_reqs" => Some(*role),
+                Measure::Threshold { run, metric, .. } if metric == "http_reqs" => Some(*run),
                 _ => None,
             })
             .collect()
     };
     let both = checks_of(TestType::Combined, given);
-    assert_eq!(roles(&both), [Role::Ingestion, Role::Query]);
+    assert_eq!(roles(&both), [Run::Ingestion, Run::Query]);
     let one = checks_of(TestType::Query, given);
-    assert_eq!(roles(&one), [Role::Query]);
+    assert_eq!(roles(&one), [Run::Query]);
 }
 
 #[test]

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use serde_json::json;
+use tempo_perf::k6::Run;
 use tempo_perf::machine::Machine;
 use tempo_perf::plan::NotApplied;
 use tempo_perf::report::{
-    CaseResult, Component, K6Run, OutputDir, Report, ReportError, SCHEMA_VERSION, Stage, State,
-    Window, case_junit, rebuild_invocation_junit, write_atomically,
+    CaseResult, Component, OutputDir, Report, ReportError, SCHEMA_VERSION, Stage, State, Window,
+    case_junit, rebuild_invocation_junit, write_atomically,
 };
 use tempo_perf::settings::Target;
 use tempo_perf::settings::TestType;
@@ -253,7 +254,7 @@ fn a_fresh_directory_is_created_and_nothing_moves() {
     output
         .write_junit(&report("small", &[Outcome::Passed]))
         .unwrap();
-    fs::write(output.k6_log(K6Run::Ingestion), "log").unwrap();
+    fs::write(output.k6_log(Run::Ingestion), "log").unwrap();
     assert_eq!(
         output.existing_files().unwrap(),
         [

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rstest::rstest;
+use tempo_perf::k6;
 use tempo_perf::k6::summary::{Counter, Gauge, Rate, Summary, Threshold, Trend};
-use tempo_perf::plan::checks::{Measure, Role};
+use tempo_perf::plan::checks::Measure;
 use tempo_perf::plan::{Plan, plan};
 use tempo_perf::profile::{self, Profile, Slo};
 use tempo_perf::settings::{Settings, Target};
@@ -40,13 +41,13 @@ fn run_of(change: impl FnOnce(&mut Profile)) -> Run {
         ..Settings::default()
     };
     let plan = plan(&profile, &settings, Target::Local, &[], 7).expect("a plan");
-    let runs = [Role::Ingestion, Role::Query].map(|role| {
+    let runs = [k6::Run::Ingestion, k6::Run::Query].map(|run| {
         let observed = RunObserved {
-            summary: Ok(summary(&plan, role)),
+            summary: Ok(summary(&plan, run)),
             interrupted_iterations: Ok(0),
             cores: Ok(0.1),
         };
-        (role, observed)
+        (run, observed)
     });
     let observed = Observations {
         runs: runs.into(),
@@ -99,7 +100,7 @@ fn trend(count: u64, value: f64) -> Trend {
 }
 
 /// What k6 would say of a run that held its load and every threshold.
-fn summary(plan: &Plan, role: Role) -> Summary {
+fn summary(plan: &Plan, run: k6::Run) -> Summary {
     let counter = |count: f64| Counter {
         count,
         per_second: count / SECONDS,
@@ -134,14 +135,14 @@ fn summary(plan: &Plan, role: Role) -> Summary {
     summary.counters.insert("search_hits".into(), counter(3.0));
     for check in &plan.checks {
         let Measure::Threshold {
-            role: of,
+            run: of,
             metric,
             expression,
         } = &check.measure
         else {
             continue;
         };
-        if *of != role {
+        if *of != run {
             continue;
         }
         if metric.starts_with("http_req_duration") {
@@ -188,8 +189,8 @@ impl Run {
     }
 }
 
-fn of(observed: &mut Observations, role: Role) -> &mut Summary {
-    let run = observed.runs.get_mut(&role).expect("both ran");
+fn of(observed: &mut Observations, run: k6::Run) -> &mut Summary {
+    let run = observed.runs.get_mut(&run).expect("both ran");
     run.summary.as_mut().expect("k6 ended well")
 }
 
@@ -226,21 +227,21 @@ const SPANS_LOST: &str = "spans lost before Tempo";
 const PUSH_P99: &str = "push latency p99";
 
 #[rstest]
-#[case::k6_crossed("http_req_duration{op:push}: p(99)<1000", |it: &mut Seen| cross(of(it, Role::Ingestion), "http_req_duration{op:push}"), Outcome::Violated)]
-#[case::k6_ended_badly("http_req_duration{op:push}: p(99)<1000", |it: &mut Seen| it.runs.get_mut(&Role::Ingestion).unwrap().summary = Err("exit code 107".into()), Outcome::Unmeasured)]
-#[case::no_sample("http_req_duration{op:push}: p(99)<1000", |it: &mut Seen| of(it, Role::Ingestion).trends.get_mut("http_req_duration{op:push}").unwrap().count = 0, Outcome::Unmeasured)]
-#[case::no_sample_of_a_rate("operation_failed{op:push}: rate<0.01", |it: &mut Seen| of(it, Role::Ingestion).rates.get_mut("operation_failed{op:push}").unwrap().misses = 0, Outcome::Unmeasured)]
-#[case::not_judged_by_k6("operation_failed{op:push}: rate<0.01", |it: &mut Seen| of(it, Role::Ingestion).thresholds.clear(), Outcome::Unmeasured)]
+#[case::k6_crossed("http_req_duration{op:push}: p(99)<1000", |it: &mut Seen| cross(of(it, k6::Run::Ingestion), "http_req_duration{op:push}"), Outcome::Violated)]
+#[case::k6_ended_badly("http_req_duration{op:push}: p(99)<1000", |it: &mut Seen| it.runs.get_mut(&k6::Run::Ingestion).unwrap().summary = Err("exit code 107".into()), Outcome::Unmeasured)]
+#[case::no_sample("http_req_duration{op:push}: p(99)<1000", |it: &mut Seen| of(it, k6::Run::Ingestion).trends.get_mut("http_req_duration{op:push}").unwrap().count = 0, Outcome::Unmeasured)]
+#[case::no_sample_of_a_rate("operation_failed{op:push}: rate<0.01", |it: &mut Seen| of(it, k6::Run::Ingestion).rates.get_mut("operation_failed{op:push}").unwrap().misses = 0, Outcome::Unmeasured)]
+#[case::not_judged_by_k6("operation_failed{op:push}: rate<0.01", |it: &mut Seen| of(it, k6::Run::Ingestion).thresholds.clear(), Outcome::Unmeasured)]
 #[case::slo_over(PUSH_P99, |it: &mut Seen| it.promql.get_mut(PUSH_P99).unwrap().1 = Ok(1.01), Outcome::Violated)]
 #[case::slo_at_its_bound(PUSH_P99, |it: &mut Seen| it.promql.get_mut(PUSH_P99).unwrap().1 = Ok(1.0), Outcome::Passed)]
 #[case::slo_without_data(PUSH_P99, |it: &mut Seen| it.promql.get_mut(PUSH_P99).unwrap().1 = Err("no series".into()), Outcome::Unmeasured)]
 #[case::slo_not_asked(PUSH_P99, |it: &mut Seen| it.promql.clear(), Outcome::Unmeasured)]
 #[case::nan_is_no_measurement(PUSH_P99, |it: &mut Seen| it.promql.get_mut(PUSH_P99).unwrap().1 = Ok(f64::NAN), Outcome::Unmeasured)]
-#[case::dropped("dropped iterations, query", |it: &mut Seen| count(of(it, Role::Query), "dropped_iterations", 1.0), Outcome::Violated)]
-#[case::counter_absent("dropped iterations, query", |it: &mut Seen| { of(it, Role::Query).counters.remove("dropped_iterations"); }, Outcome::Unmeasured)]
-#[case::interrupted("interrupted iterations, query", |it: &mut Seen| it.runs.get_mut(&Role::Query).unwrap().interrupted_iterations = Ok(1), Outcome::Violated)]
-#[case::exception("script exceptions, ingestion", |it: &mut Seen| count(of(it, Role::Ingestion), "iteration_exceptions", 1.0), Outcome::Violated)]
-#[case::empty_searches("searches that found traces", |it: &mut Seen| count(of(it, Role::Query), "search_hits", 0.0), Outcome::Violated)]
+#[case::dropped("dropped iterations, query", |it: &mut Seen| count(of(it, k6::Run::Query), "dropped_iterations", 1.0), Outcome::Violated)]
+#[case::counter_absent("dropped iterations, query", |it: &mut Seen| { of(it, k6::Run::Query).counters.remove("dropped_iterations"); }, Outcome::Unmeasured)]
+#[case::interrupted("interrupted iterations, query", |it: &mut Seen| it.runs.get_mut(&k6::Run::Query).unwrap().interrupted_iterations = Ok(1), Outcome::Violated)]
+#[case::exception("script exceptions, ingestion", |it: &mut Seen| count(of(it, k6::Run::Ingestion), "iteration_exceptions", 1.0), Outcome::Violated)]
+#[case::empty_searches("searches that found traces", |it: &mut Seen| count(of(it, k6::Run::Query), "search_hits", 0.0), Outcome::Violated)]
 #[case::lost(SPANS_LOST, |it: &mut Seen| tempo(it).spans_received -= 1.0, Outcome::Violated)]
 #[case::gained(SPANS_LOST, |it: &mut Seen| tempo(it).spans_received += 1.0, Outcome::Violated)]
 #[case::rate_limited_at_both_ends(SPANS_LOST, |it: &mut Seen| { pushed(it).spans_rate_limited = 40.0; tempo(it).spans_rate_limited = 40.0; }, Outcome::Passed)]
@@ -289,11 +290,11 @@ fn the_load_is_held_within_two_percent_or_two_requests(
     });
     let run = run.with(|it| {
         let bytes = "acknowledged_bytes{op:push}";
-        let planned = of(it, Role::Ingestion).counters[bytes].count;
-        count(of(it, Role::Ingestion), bytes, planned * share);
+        let planned = of(it, k6::Run::Ingestion).counters[bytes].count;
+        count(of(it, k6::Run::Ingestion), bytes, planned * share);
         let search = "operation_failed{op:search}";
         let searches = (share * 20.0 - 15.0).round().max(0.0) as u64;
-        of(it, Role::Query).rates.get_mut(search).unwrap().misses = searches;
+        of(it, k6::Run::Query).rates.get_mut(search).unwrap().misses = searches;
     });
     let check = run.check(name);
     assert_eq!(check.outcome, expected, "{check:?}");
@@ -342,8 +343,8 @@ fn a_restarted_tempo_is_violated_and_not_just_unmeasured() {
 fn drops_for_want_of_answers_are_not_taken_for_a_late_generator() {
     // Ten drops make every later iteration look ten periods late.
     let run = run().with(|it| {
-        count(of(it, Role::Ingestion), "dropped_iterations", 10.0);
-        let lag = of(it, Role::Ingestion)
+        count(of(it, k6::Run::Ingestion), "dropped_iterations", 10.0);
+        let lag = of(it, k6::Run::Ingestion)
             .trends
             .get_mut("schedule_lag{op:push}")
             .unwrap();
@@ -358,8 +359,8 @@ fn drops_for_want_of_answers_are_not_taken_for_a_late_generator() {
 #[test]
 fn drops_of_users_busy_in_the_script_are_the_generators() {
     let run = run().with(|it| {
-        count(of(it, Role::Ingestion), "dropped_iterations", 10.0);
-        let ingestion = of(it, Role::Ingestion);
+        count(of(it, k6::Run::Ingestion), "dropped_iterations", 10.0);
+        let ingestion = of(it, k6::Run::Ingestion);
         ingestion
             .trends
             .get_mut("schedule_lag{op:push}")
@@ -390,7 +391,7 @@ fn a_component_that_ended_fails_the_case() {
 #[test]
 fn a_busy_generator_leaves_performance_unmeasured_and_correctness_judged() {
     let run = run().with(|it| {
-        it.runs.get_mut(&Role::Query).unwrap().cores = Ok(1e9);
+        it.runs.get_mut(&k6::Run::Query).unwrap().cores = Ok(1e9);
         it.promql.get_mut(PUSH_P99).unwrap().1 = Ok(9.0);
         tempo(it).spans_received -= 5.0;
     });
@@ -427,7 +428,7 @@ fn a_counter_at_zero_is_a_measurement_for_its_threshold() {
         (Outcome::Passed, Some(0.0))
     );
     let unlisted = run.with(|it| {
-        of(it, Role::Ingestion).counters.remove(metric);
+        of(it, k6::Run::Ingestion).counters.remove(metric);
     });
     assert_eq!(unlisted.check(&name).outcome, Outcome::Unmeasured);
 }
@@ -446,7 +447,7 @@ fn a_threshold_on_any_percentile_shows_that_percentile() {
         "k6 did not say"
     );
     let run = run.with(|it| {
-        let trend = of(it, Role::Ingestion).trends.get_mut(metric).unwrap();
+        let trend = of(it, k6::Run::Ingestion).trends.get_mut(metric).unwrap();
         trend.further.insert("p(99.9)".into(), 64.0);
     });
     let check = run.check(&name);
@@ -462,46 +463,50 @@ fn every_failure_tells_its_likely_cause() {
     type Story = (&'static str, &'static str, fn(&mut Seen));
     let stories: Vec<Story> = vec![
         ("Tempo's rate limit", "bytes acknowledged", |it| {
-            let summary = of(it, Role::Ingestion);
+            let summary = of(it, k6::Run::Ingestion);
             count(summary, "acknowledged_bytes{op:push}", 1.0);
             count(summary, "refused_requests{reason:429}", 30.0);
             count(summary, "refused_requests{reason:503}", 3.0);
         }),
         ("503", "operation_failed{op:push}: rate<0.01", |it| {
-            cross(of(it, Role::Ingestion), "operation_failed{op:push}");
-            count(of(it, Role::Ingestion), "refused_requests{reason:503}", 3.0);
+            cross(of(it, k6::Run::Ingestion), "operation_failed{op:push}");
+            count(
+                of(it, k6::Run::Ingestion),
+                "refused_requests{reason:503}",
+                3.0,
+            );
         }),
         ("no answers", "operation_failed{op:push}: rate<0.01", |it| {
-            cross(of(it, Role::Ingestion), "operation_failed{op:push}");
+            cross(of(it, k6::Run::Ingestion), "operation_failed{op:push}");
             count(
-                of(it, Role::Ingestion),
+                of(it, k6::Run::Ingestion),
                 "refused_requests{reason:network}",
                 3.0,
             );
         }),
         ("partial", "operation_failed{op:push}: rate<0.01", |it| {
-            cross(of(it, Role::Ingestion), "operation_failed{op:push}");
+            cross(of(it, k6::Run::Ingestion), "operation_failed{op:push}");
             count(
-                of(it, Role::Ingestion),
+                of(it, k6::Run::Ingestion),
                 "refused_requests{reason:partial}",
                 3.0,
             );
         }),
         ("all users wait", "dropped iterations, query", |it| {
-            count(of(it, Role::Query), "dropped_iterations", 9.0);
+            count(of(it, k6::Run::Query), "dropped_iterations", 9.0);
             let slow = trend(SAMPLES, 4000.0);
-            of(it, Role::Query)
+            of(it, k6::Run::Query)
                 .trends
                 .insert("http_req_duration".into(), slow);
         }),
         ("a burst", "dropped iterations, query", |it| {
-            count(of(it, Role::Query), "dropped_iterations", 9.0);
+            count(of(it, k6::Run::Query), "dropped_iterations", 9.0);
         }),
         (
             "slow answers",
             "http_req_duration{op:push}: p(99)<1000",
             |it| {
-                cross(of(it, Role::Ingestion), "http_req_duration{op:push}");
+                cross(of(it, k6::Run::Ingestion), "http_req_duration{op:push}");
             },
         ),
         ("lost", SPANS_LOST, |it| tempo(it).spans_received -= 1.0),
@@ -516,22 +521,22 @@ fn every_failure_tells_its_likely_cause() {
             it.tempo = Err("a counter went backwards".into())
         }),
         ("nothing found", "searches that found traces", |it| {
-            count(of(it, Role::Query), "search_hits", 0.0);
+            count(of(it, k6::Run::Query), "search_hits", 0.0);
         }),
         ("missing", "traces missing", |it| {
             it.read_back.as_mut().unwrap().missing = 1
         }),
         ("exception", "script exceptions, query", |it| {
-            count(of(it, Role::Query), "iteration_exceptions", 1.0);
+            count(of(it, k6::Run::Query), "iteration_exceptions", 1.0);
         }),
         ("hanging", "interrupted iterations, query", |it| {
             it.runs
-                .get_mut(&Role::Query)
+                .get_mut(&k6::Run::Query)
                 .unwrap()
                 .interrupted_iterations = Ok(1);
         }),
         ("busy k6", "k6 CPU, query", |it| {
-            it.runs.get_mut(&Role::Query).unwrap().cores = Ok(1e9);
+            it.runs.get_mut(&k6::Run::Query).unwrap().cores = Ok(1e9);
         }),
         ("busy collector", "collector CPU", |it| {
             it.collector_cores = Ok(1e9)

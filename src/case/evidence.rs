@@ -9,16 +9,17 @@ use serde_json::json;
 use crate::corpus::Corpus;
 use crate::environment::{Environment, K6Finished};
 use crate::error_chain::chain;
+use crate::k6::Run;
 use crate::k6::exit::Exit;
 use crate::k6::log::{self, K6Log, NotAccepted};
 use crate::k6::summary::Summary;
 use crate::metrics::exposition::{CounterSnapshot, delta};
 use crate::metrics::{self, Catalogue, Collected, PrometheusClient, Variables};
 use crate::plan::Plan;
-use crate::plan::checks::{Measure, Role};
+use crate::plan::checks::Measure;
 use crate::profile::{Profile, Variant};
 use crate::promql_variables::substitute;
-use crate::report::{K6Run as Log, OutputDir, ReportError, Window};
+use crate::report::{OutputDir, ReportError, Window};
 use crate::settings::{Target, TestType};
 use crate::verdict::judge::{
     Observations, Pushed, ReadBackFound, RunObserved, TempoCounted, cores, judge,
@@ -143,7 +144,7 @@ impl Uncounted {
 #[derive(Debug)]
 pub(super) struct Evidence {
     pub window: Option<Window>,
-    pub runs: BTreeMap<Role, FinishedRun>,
+    pub runs: BTreeMap<Run, FinishedRun>,
     pub counters: Result<(CounterSnapshot, CounterSnapshot), String>,
     pub collector_cores: Result<f64, String>,
     pub machine_cores: Result<f64, String>,
@@ -174,7 +175,7 @@ impl Default for Evidence {
 impl Evidence {
     /// Spans of accepted requests.
     pub fn spans_acknowledged(&self) -> Option<f64> {
-        let summary = self.runs.get(&Role::Ingestion)?.summary.as_ref().ok()?;
+        let summary = self.runs.get(&Run::Ingestion)?.summary.as_ref().ok()?;
         k6_values::all_acknowledged_spans(summary).ok()
     }
 
@@ -182,19 +183,20 @@ impl Evidence {
         let runs = self
             .runs
             .iter()
-            .map(|(role, run)| {
+            .map(|(run, finished)| {
+                let k6 = &finished.k6;
                 let observed = RunObserved {
-                    summary: run.summary.clone(),
-                    interrupted_iterations: run.interrupted_iterations(),
-                    cores: match &run.k6.ended_by {
+                    summary: finished.summary.clone(),
+                    interrupted_iterations: finished.interrupted_iterations(),
+                    cores: match &k6.ended_by {
                         // Its end told nothing of what it had used.
-                        Some(why) if run.k6.cpu.is_zero() => Err(format!(
+                        Some(why) if k6.cpu.is_zero() => Err(format!(
                             "k6 was ended by {why}, and its CPU time is not known"
                         )),
-                        _ => cores(run.k6.cpu, run.k6.wall),
+                        _ => cores(k6.cpu, k6.wall),
                     },
                 };
-                (*role, observed)
+                (*run, observed)
             })
             .collect();
         let counted = match &self.counters {
@@ -221,7 +223,7 @@ impl Evidence {
     fn pushed(&self, corpus: &Corpus) -> Result<Pushed, String> {
         let run = self
             .runs
-            .get(&Role::Ingestion)
+            .get(&Run::Ingestion)
             .ok_or("there was no ingestion run")?;
         let summary = run.summary.as_ref().map_err(Clone::clone)?;
         let unlogged = k6_values::refusals_not_logged(summary)?;
@@ -253,13 +255,12 @@ impl Evidence {
 
     /// What no check tells but a reader should know.
     pub fn notes(&self) -> Vec<String> {
-        let failures = |(role, run): (&Role, &FinishedRun)| {
-            let count = run.log.remote_write_failures;
+        let failures = |(run, finished): (&Run, &FinishedRun)| {
+            let count = finished.log.remote_write_failures;
             (count > 0).then(|| {
                 format!(
-                    "Prometheus refused {count} of the {} run's flushes: k6's series in the CSV \
-                     have gaps; its log has the reason",
-                    role.as_str()
+                    "Prometheus refused {count} of the {run} run's flushes: k6's series in the \
+                     CSV have gaps; its log has the reason"
                 )
             })
         };
@@ -269,40 +270,36 @@ impl Evidence {
 
     /// What the load was in the end, for the report.
     pub fn load_as_json(&self) -> serde_json::Value {
-        let run = |run: &FinishedRun| {
+        let ended = |finished: &FinishedRun| {
             json!({
-                "exit_code": run.k6.exit_code,
-                "ended_by": run.k6.ended_by,
-                "wall_seconds": run.k6.wall.as_secs_f64(),
-                "cpu_seconds": run.k6.cpu.as_secs_f64(),
-                "max_rss_bytes": run.k6.max_rss_bytes,
-                "requests_not_accepted_logged": run.log.not_accepted.len(),
+                "exit_code": finished.k6.exit_code,
+                "ended_by": finished.k6.ended_by,
+                "wall_seconds": finished.k6.wall.as_secs_f64(),
+                "cpu_seconds": finished.k6.cpu.as_secs_f64(),
+                "max_rss_bytes": finished.k6.max_rss_bytes,
+                "requests_not_accepted_logged": finished.log.not_accepted.len(),
             })
         };
         let runs: serde_json::Map<String, serde_json::Value> = self
             .runs
             .iter()
-            .map(|(role, finished)| (role.as_str().to_string(), run(finished)))
+            .map(|(run, finished)| (run.name().to_string(), ended(finished)))
             .collect();
         serde_json::Value::Object(runs)
     }
 
-    pub fn summaries(&self) -> BTreeMap<Role, Result<Summary, String>> {
+    pub fn summaries(&self) -> BTreeMap<Run, Result<Summary, String>> {
         self.runs
             .iter()
-            .map(|(role, run)| (*role, run.summary.clone()))
+            .map(|(run, finished)| (*run, finished.summary.clone()))
             .collect()
     }
 
     /// The typed summaries as files, `…-metrics.json`.
     pub fn write_summaries(&self, output: &OutputDir) -> Result<(), ReportError> {
-        for (role, run) in &self.runs {
-            let path = output.k6_metrics(match role {
-                Role::Ingestion => Log::Ingestion,
-                Role::Query => Log::Query,
-            });
-            if let Ok(summary) = &run.summary {
-                output.write_json(&path, summary)?;
+        for (run, finished) in &self.runs {
+            if let Ok(summary) = &finished.summary {
+                output.write_json(&output.k6_metrics(*run), summary)?;
             }
         }
         Ok(())

@@ -9,16 +9,16 @@ use super::evidence::{Evidence, FinishedRun};
 use super::stages::progress;
 use super::{Running, Stopped};
 use crate::corpus::Corpus;
-use crate::environment::{Environment, EnvironmentError, K6Run};
+use crate::environment::{Environment, EnvironmentError, K6Start};
 use crate::error_chain::chain;
+use crate::k6::Run;
 use crate::k6::load::Load;
 use crate::machine;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::plan::checks::Role;
 use crate::plan::{Plan, k6_load};
 use crate::process::Interrupt;
 use crate::profile::CollectorMode;
-use crate::report::{K6Run as Log, Window};
+use crate::report::Window;
 use crate::settings::TestType;
 
 /// What k6 needs before its first iteration: itself, and each virtual user.
@@ -60,12 +60,12 @@ pub(super) async fn put_on(
             Some(start),
             seeding.duration,
         )?;
-        let seed = run_one(running, environment, "seeding", load, Log::Ingestion);
+        let seed = run_one(running, environment, Run::Seeding, load);
         let finished = seed.await?;
         running
             .stages
-            .note("seeding", finished.started, finished.k6.wall);
-        finished.must_have_ended_well("seeding")?;
+            .note(Run::Seeding.name(), finished.started, finished.k6.wall);
+        finished.must_have_ended_well(Run::Seeding.name())?;
     }
     let collector_before = environment.collector_cpu().await;
     let machine_before = machine::busy_time();
@@ -191,17 +191,16 @@ fn both_runs(
     environment: &dyn Environment,
     start: Timestamp,
     seeded_at: Option<Timestamp>,
-) -> Result<Vec<(Role, K6Run)>, Stopped> {
+) -> Result<Vec<K6Start>, Stopped> {
     let plan = &running.plan;
     let mut runs = Vec::new();
-    for role in crate::plan::checks::roles(plan.test_type) {
-        let run = match role {
-            Role::Ingestion => {
+    for &run in plan.k6_runs() {
+        let load = match run {
+            Run::Ingestion => {
                 let duration = plan.warmup + plan.duration;
-                let load = ingestion_load(plan, corpus, environment, Some(start), duration)?;
-                k6_run(running, "ingestion", load, Log::Ingestion)
+                ingestion_load(plan, corpus, environment, Some(start), duration)?
             }
-            Role::Query => {
+            Run::Query => {
                 let base = environment.addresses().query.ok_or_else(|| {
                     Stopped::Failed(
                         "TEMPO_QUERY_ENDPOINT is not set, so there is nothing to query".into(),
@@ -209,55 +208,58 @@ fn both_runs(
                 })?;
                 let dir = environment.work_dir().join("corpus");
                 let delay = environment.capabilities().visibility_delay;
-                let load = k6_load::query(plan, &dir, &base, delay, Some(start), seeded_at);
-                k6_run(running, "query", load, Log::Query)
+                k6_load::query(plan, &dir, &base, delay, Some(start), seeded_at)
             }
+            // Before the load, and after it.
+            Run::Seeding | Run::ReadBack => continue,
         };
-        runs.push((role, run));
+        runs.push(k6_start(running, run, load));
     }
     Ok(runs)
 }
 
-fn k6_run(running: &Running, name: &'static str, load: Load, log: Log) -> K6Run {
-    K6Run {
-        name,
-        script: crate::k6::script_of(name),
+fn k6_start(running: &Running, run: Run, load: Load) -> K6Start {
+    K6Start {
+        run,
         load,
-        log: running.output.k6_log(log),
+        log: running.output.k6_log(run),
         timeout: running.plan.job_timeout,
-        remote_write: name != "seeding",
     }
 }
 
 async fn run_one(
     running: &Running,
     environment: &dyn Environment,
-    name: &'static str,
+    run: Run,
     load: Load,
-    log: Log,
 ) -> Result<FinishedRun, Stopped> {
-    let run = k6_run(running, name, load, log);
+    run_to_its_end(environment, k6_start(running, run, load)).await
+}
+
+async fn run_to_its_end(
+    environment: &dyn Environment,
+    start: K6Start,
+) -> Result<FinishedRun, Stopped> {
     let started = Instant::now();
-    let k6 = environment.run_k6(run.clone()).await?;
-    Ok(FinishedRun::read(started, k6, &run.log))
+    let log = start.log.clone();
+    let k6 = environment.run_k6(start).await?;
+    Ok(FinishedRun::read(started, k6, &log))
 }
 
 async fn wait_for_runs(
     plan: &Plan,
     environment: &dyn Environment,
-    runs: Vec<(Role, K6Run)>,
+    runs: Vec<K6Start>,
     start: Timestamp,
-) -> Result<Vec<(Role, FinishedRun)>, Stopped> {
+) -> Result<Vec<(Run, FinishedRun)>, Stopped> {
     let logs = runs
         .iter()
-        .map(|(role, run)| (role.as_str(), run.log.clone()))
+        .map(|start| (start.run.name(), start.log.clone()))
         .collect();
     let total = plan.warmup + plan.duration;
-    let all = futures::future::try_join_all(runs.into_iter().map(|(role, run)| async move {
-        let started = Instant::now();
-        let log = run.log.clone();
-        let k6 = environment.run_k6(run).await?;
-        Ok::<_, Stopped>((role, FinishedRun::read(started, k6, &log)))
+    let all = futures::future::try_join_all(runs.into_iter().map(|start| async move {
+        let run = start.run;
+        Ok::<_, Stopped>((run, run_to_its_end(environment, start).await?))
     }));
     tokio::select! {
         finished = all => finished,

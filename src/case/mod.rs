@@ -17,9 +17,9 @@ use jiff::Timestamp;
 use crate::corpus::Corpus;
 use crate::environment::{self, Environment, EnvironmentError, Place};
 use crate::error_chain::chain;
+use crate::k6::Run;
 use crate::k6::summary::Summary;
 use crate::machine::Machine;
-use crate::plan::checks::Role;
 use crate::plan::{self, Capabilities, Plan};
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::{Profile, ProfileErrors};
@@ -70,7 +70,7 @@ pub async fn run(case: &Case<'_>) -> Result<(), String> {
 pub(crate) struct Judged {
     pub report: Report,
     /// k6's numbers of each run; or why there are none.
-    pub summaries: BTreeMap<Role, Result<Summary, String>>,
+    pub summaries: BTreeMap<Run, Result<Summary, String>>,
 }
 
 /// As [`run`], in an environment that is up and stays up: the steps in between,
@@ -111,7 +111,7 @@ struct Running {
     report: Report,
     stages: Stages,
     load_ended: Option<Instant>,
-    summaries: BTreeMap<Role, Result<Summary, String>>,
+    summaries: BTreeMap<Run, Result<Summary, String>>,
 }
 
 /// Why a case has no verdict.

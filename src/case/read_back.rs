@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use super::evidence::{Evidence, FinishedRun};
 use crate::corpus::Corpus;
-use crate::environment::{Environment, K6Run};
+use crate::environment::{Environment, K6Start};
 use crate::error_chain::chain;
+use crate::k6::Run;
 use crate::k6::log::ReadbackKind;
-use crate::plan::checks::Role;
 use crate::plan::{Plan, READ_BACK_TRACES, k6_load};
-use crate::report::{K6Run as Log, OutputDir};
+use crate::report::OutputDir;
 use crate::verdict::judge::ReadBackFound;
 use crate::verdict::k6_values;
 
@@ -34,7 +34,7 @@ async fn try_read_back(
 ) -> Result<ReadBackFound, String> {
     let ingestion = evidence
         .runs
-        .get(&Role::Ingestion)
+        .get(&Run::Ingestion)
         .ok_or("there was no ingestion run")?;
     let accepted = accepted_requests(ingestion)?;
     let readable = environment.capabilities().readable_bytes;
@@ -58,17 +58,15 @@ async fn try_read_back(
         .ok_or("there is no address to query")?;
     let dir = environment.work_dir().join("corpus");
     let delay = environment.capabilities().visibility_delay;
-    let run = K6Run {
-        name: "readback",
-        script: crate::k6::script_of("readback"),
+    let start = K6Start {
+        run: Run::ReadBack,
         load: k6_load::read_back(plan, &dir, &base, delay, numbers),
-        log: output.k6_log(Log::ReadBack),
+        log: output.k6_log(Run::ReadBack),
         timeout: plan.job_timeout,
-        remote_write: false,
     };
-    let log = run.log.clone();
+    let log = start.log.clone();
     let started = std::time::Instant::now();
-    let k6 = environment.run_k6(run).await.map_err(|err| chain(&err))?;
+    let k6 = environment.run_k6(start).await.map_err(|err| chain(&err))?;
     let finished = FinishedRun::read(started, k6, &log);
     let counts = k6_values::read_back(finished.summary.as_ref().map_err(Clone::clone)?)?;
     for finding in finished.log.readback.iter().take(5) {

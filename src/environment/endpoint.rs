@@ -11,7 +11,7 @@ use url::Url;
 
 use super::k6_process::K6Process;
 use super::local::{ScrapeJob, prometheus_child};
-use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Run, requests};
+use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start, requests};
 use crate::error_chain::chain;
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::metrics::exposition::{self, CounterSnapshot};
@@ -241,7 +241,7 @@ impl Environment for EndpointEnvironment {
         PrometheusClient::new(super::local::local_url(port, ""), None).ok()
     }
 
-    async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError> {
+    async fn run_k6(&self, start: K6Start) -> Result<K6Finished, EnvironmentError> {
         let port = self
             .prometheus
             .lock()
@@ -250,7 +250,7 @@ impl Environment for EndpointEnvironment {
             .map(|it| it.1);
         let remote_write = port.map(|port| super::local::local_url(port, "/api/v1/write"));
         self.k6
-            .run(&self.supervisor, &self.interrupt, run, remote_write)
+            .run(&self.supervisor, &self.interrupt, start, remote_write)
             .await
     }
 

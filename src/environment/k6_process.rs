@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{EnvironmentError, K6Finished, K6Run};
+use super::{EnvironmentError, K6Finished, K6Start};
 use crate::error_chain::chain;
 use crate::k6::command::k6_command;
 use crate::k6::load::Load;
@@ -39,9 +39,10 @@ impl K6Process {
         &self,
         supervisor: &Supervisor,
         interrupt: &Interrupt,
-        run: K6Run,
+        start: K6Start,
         remote_write: Option<Url>,
     ) -> Result<K6Finished, EnvironmentError> {
+        let run = start.run;
         let script = scripts::write(&self.dir)
             .map_err(|err| {
                 failed(format!(
@@ -49,22 +50,22 @@ impl K6Process {
                     self.dir.display()
                 ))
             })?
-            .join(run.script);
-        let load_path = self.dir.join(format!("{}-load.json", run.name));
-        let summary_path = self.dir.join(format!("{}-summary.json", run.name));
+            .join(start.run.script());
+        let load_path = self.dir.join(format!("{run}-load.json"));
+        let summary_path = self.dir.join(format!("{run}-summary.json"));
         let load = Load {
             summary_path: summary_path.clone(),
-            ..run.load
+            ..start.load
         };
         let text = serde_json::to_vec_pretty(&load)
-            .map_err(|err| failed(format!("cannot write the load of {}: {err}", run.name)))?;
+            .map_err(|err| failed(format!("cannot write the load of {run}: {err}")))?;
         std::fs::write(&load_path, text)
             .map_err(|err| failed(format!("cannot write {}: {err}", load_path.display())))?;
-        let remote_write = remote_write.filter(|_| run.remote_write);
-        let command = k6_command(&script, &load_path, run.name, remote_write.as_ref());
-        let mut spec = ChildSpec::new(format!("k6 {}", run.name), &self.tool.path)
+        let remote_write = remote_write.filter(|_| run.is_the_load());
+        let command = k6_command(&script, &load_path, run, remote_write.as_ref());
+        let mut spec = ChildSpec::new(format!("k6 {run}"), &self.tool.path)
             .args(command.args)
-            .log(&run.log)
+            .log(&start.log)
             // It ends with its load, whatever is to be left running.
             .transient();
         for (name, value) in command.env {
@@ -80,8 +81,8 @@ impl K6Process {
         let ended_by = tokio::select! {
             _ = child.wait() => None,
             signal = interrupt.wait() => Some(signal.to_string()),
-            () = tokio::time::sleep(run.timeout) => {
-                Some(format!("the time limit of {}", crate::units::Pretty(run.timeout)))
+            () = tokio::time::sleep(start.timeout) => {
+                Some(format!("the time limit of {}", crate::units::Pretty(start.timeout)))
             }
         };
         let stopped = child

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use url::Url;
 
-use crate::k6::load::Load;
+use crate::k6::{self, load::Load};
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::plan::Capabilities;
@@ -50,19 +50,14 @@ pub struct Addresses {
     pub query: Option<Url>,
 }
 
-/// One k6 run to start.
+/// A k6 run to start.
 #[derive(Debug, Clone)]
-pub struct K6Run {
-    /// `ingestion`, `query`, `seeding` or `readback`.
-    pub name: &'static str,
-    /// Script below `k6/`.
-    pub script: &'static str,
+pub struct K6Start {
+    pub run: k6::Run,
     pub load: Load,
     /// Where its output goes, appended.
     pub log: PathBuf,
     pub timeout: Duration,
-    /// Whether its samples go to Prometheus.
-    pub remote_write: bool,
 }
 
 /// How a k6 run ended.
@@ -130,7 +125,7 @@ pub trait Environment: Send + Sync {
 
     /// Brings k6 runs so far that they can start at an instant that is told
     /// afterwards, within [`Environment::k6_start`].
-    async fn prepare_k6(&self, _runs: &[&'static str]) -> Result<(), EnvironmentError> {
+    async fn prepare_k6(&self, _runs: &[k6::Run]) -> Result<(), EnvironmentError> {
         Ok(())
     }
     /// From being told its load to k6's own start.
@@ -138,7 +133,7 @@ pub trait Environment: Send + Sync {
         Duration::ZERO
     }
     /// Runs k6 to its end; with an interrupt it is stopped.
-    async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError>;
+    async fn run_k6(&self, start: K6Start) -> Result<K6Finished, EnvironmentError>;
     /// Waits until Prometheus has a sample of Tempo from `at` or later; where
     /// there are no such samples, not at all.
     async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError>;

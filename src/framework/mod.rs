@@ -31,11 +31,11 @@ use jiff::Timestamp;
 
 use crate::case::{self, Case, Judged};
 use crate::environment::{Environment, EnvironmentError, Place, make};
+use crate::k6::Run;
 use crate::k6::summary::Summary;
 use crate::metrics::Collected;
 use crate::plan;
 use crate::plan::NotApplied;
-use crate::plan::checks::Role;
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::{CollectorMode, Profile, Variant};
 use crate::report::{self, CaseResult, Report, ReportError, Window};
@@ -336,8 +336,8 @@ impl Framework {
     ) -> Result<K6Result, FrameworkError> {
         let mut judged = self.run(test_type, config).await?;
         Ok(K6Result {
-            ingestion: judged.summaries.remove(&Role::Ingestion),
-            query: judged.summaries.remove(&Role::Query),
+            ingestion: judged.summaries.remove(&Run::Ingestion),
+            query: judged.summaries.remove(&Run::Query),
             report: judged.report,
         })
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use url::Url;
 
+use super::Run;
 use super::load::LOAD_VARIABLE;
 
 /// Arguments and variables of one k6 process.
@@ -24,7 +25,7 @@ pub struct K6Command {
 pub fn k6_command(
     script: &Path,
     load_file: &Path,
-    run: &str,
+    run: Run,
     remote_write: Option<&Url>,
 ) -> K6Command {
     let mut args: Vec<OsString> = [
@@ -92,7 +93,7 @@ mod tests {
         let command = k6_command(
             Path::new("k6/x.js"),
             Path::new("/tmp/load.json"),
-            "query",
+            Run::Query,
             None,
         );
         assert_eq!(command.args.last(), Some(&OsString::from("k6/x.js")));
@@ -107,7 +108,12 @@ mod tests {
     #[test]
     fn remote_write_is_an_output() {
         let url = Url::parse("http://127.0.0.1:9090/api/v1/write").expect("a URL");
-        let command = k6_command(Path::new("s.js"), Path::new("l.json"), "query", Some(&url));
+        let command = k6_command(
+            Path::new("s.js"),
+            Path::new("l.json"),
+            Run::Query,
+            Some(&url),
+        );
         assert!(command.args.contains(&"experimental-prometheus-rw".into()));
         assert!(command.args.contains(&"run=query".into()));
         assert!(

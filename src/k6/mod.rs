@@ -6,14 +6,8 @@ pub mod exit;
 pub mod load;
 pub mod log;
 pub mod query_mix;
+mod run;
 pub mod scripts;
 pub mod summary;
 
-/// The script of a run, by the run's name.
-pub fn script_of(run: &str) -> &'static str {
-    match run {
-        "query" => "query-test.js",
-        "readback" => "readback-test.js",
-        _ => "ingestion-test.js",
-    }
-}
+pub use run::Run;

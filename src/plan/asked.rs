@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Plan;
-use super::checks::{Measure, Role, operation_of};
+use super::checks::{Measure, operation_of};
+use crate::k6::Run;
 use crate::k6::load::{operation_tag, planned_iterations};
 use crate::k6::query_mix;
 use crate::profile::Operation;
@@ -31,7 +32,7 @@ pub fn leave_out(plan: &mut Plan, visibility_delay: Duration) {
     {
         check.not_applicable = match &check.measure {
             Measure::Threshold {
-                role: Role::Query,
+                run: Run::Query,
                 metric,
                 ..
             } => operation_of(metric)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Capabilities, thresholds};
-use crate::k6::load::operation_tag;
+use crate::k6::{Run, load::operation_tag};
 use crate::profile::{CollectorMode, Operation, Profile, Slo, variables};
 use crate::settings::{Target, TestType};
 use crate::verdict::{Bound, Source};
@@ -33,30 +33,14 @@ const NEITHER_LOST_NOR_GAINED: Bound = Bound {
     exclusive: false,
 };
 
-/// The two k6 runs that put on load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    Ingestion,
-    Query,
-}
-
-impl Role {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Ingestion => "ingestion",
-            Role::Query => "query",
-        }
-    }
-}
-
 /// How a check's value is measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// A k6 threshold on a metric (with its tags) of the run.
     Threshold {
-        role: Role,
+        #[serde(rename = "role")]
+        run: Run,
         metric: String,
         expression: String,
     },
@@ -68,19 +52,19 @@ pub enum Measure {
     },
     AcknowledgedBytes,
     QueriesDone,
-    DroppedIterations(Role),
-    IterationExceptions(Role),
-    InterruptedIterations(Role),
+    DroppedIterations(Run),
+    IterationExceptions(Run),
+    InterruptedIterations(Run),
     SpansAtTempo,
     BytesAtTempo,
     OtherDiscardedSpans,
     SearchesWithTraces,
     ReadBack(ReadBackFault),
-    ScheduleLag(Role),
-    StartLag(Role),
+    ScheduleLag(Run),
+    StartLag(Run),
     EndedComponents,
     MachineCores,
-    K6Cores(Role),
+    K6Cores(Run),
     CollectorCores,
 }
 
@@ -262,15 +246,15 @@ fn load_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
             Measure::EndedComponents,
         )
     });
-    for role in roles(test_type) {
-        let name = |what: &str| format!("{what}, {}", role.as_str());
+    for run in loads(test_type) {
+        let name = |what: &str| format!("{what}, {}", run.name());
         checks.push(PlannedCheck {
             unit: "iterations".into(),
             of_performance: true,
             ..check(
                 name("dropped iterations"),
                 Source::Load,
-                Measure::DroppedIterations(role),
+                Measure::DroppedIterations(run),
             )
         });
         checks.push(PlannedCheck {
@@ -278,7 +262,7 @@ fn load_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
             ..check(
                 name("script exceptions"),
                 Source::Load,
-                Measure::IterationExceptions(role),
+                Measure::IterationExceptions(run),
             )
         });
         checks.push(PlannedCheck {
@@ -286,7 +270,7 @@ fn load_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck> {
             ..check(
                 name("interrupted iterations"),
                 Source::Load,
-                Measure::InterruptedIterations(role),
+                Measure::InterruptedIterations(run),
             )
         });
     }
@@ -366,7 +350,7 @@ fn threshold_checks(profile: &Profile, test_type: TestType) -> Vec<PlannedCheck>
 /// A threshold on the run, or both runs, that its metric belongs to.
 fn threshold_on_runs(metric: &str, expression: &str, test_type: TestType) -> Vec<PlannedCheck> {
     let (bound, unit) = thresholds::bound_and_unit(metric, expression);
-    let planned = |name: String, role, not_applicable| PlannedCheck {
+    let planned = |name: String, run, not_applicable| PlannedCheck {
         bound,
         unit: unit.clone(),
         of_performance: true,
@@ -375,29 +359,29 @@ fn threshold_on_runs(metric: &str, expression: &str, test_type: TestType) -> Vec
             name,
             Source::K6,
             Measure::Threshold {
-                role,
+                run,
                 metric: metric.to_string(),
                 expression: expression.to_string(),
             },
         )
     };
     let name = format!("{metric}: {expression}");
-    let running = roles(test_type);
+    let running = loads(test_type);
     match operation_of(metric) {
         Some(operation) => {
-            let role = if operation == "push" {
-                Role::Ingestion
+            let run = if operation == "push" {
+                Run::Ingestion
             } else {
-                Role::Query
+                Run::Query
             };
-            let idle = (!running.contains(&role))
+            let idle = (!running.contains(&run))
                 .then(|| format!("a test of type {test_type} has no {operation} requests"));
-            vec![planned(name, role, idle)]
+            vec![planned(name, run, idle)]
         }
         None if running.len() == 1 => vec![planned(name, running[0], None)],
         None => running
             .into_iter()
-            .map(|role| planned(format!("{name}, {}", role.as_str()), role, None))
+            .map(|run| planned(format!("{name}, {}", run.name()), run, None))
             .collect(),
     }
 }
@@ -488,15 +472,15 @@ fn generator_checks(test_type: TestType, target: Target, cores: usize) -> Vec<Pl
         max: Some(max),
         exclusive: false,
     };
-    for role in roles(test_type) {
-        let name = |what: &str| format!("{what}, {}", role.as_str());
+    for run in loads(test_type) {
+        let name = |what: &str| format!("{what}, {}", run.name());
         checks.push(PlannedCheck {
             bound: at_most(MAX_SCHEDULE_LAG_MS),
             unit: "ms".into(),
             ..check(
                 name("schedule lag p95"),
                 Source::Generator,
-                Measure::ScheduleLag(role),
+                Measure::ScheduleLag(run),
             )
         });
         checks.push(PlannedCheck {
@@ -505,13 +489,13 @@ fn generator_checks(test_type: TestType, target: Target, cores: usize) -> Vec<Pl
             ..check(
                 name("late start"),
                 Source::Generator,
-                Measure::StartLag(role),
+                Measure::StartLag(run),
             )
         });
         checks.push(PlannedCheck {
             bound: at_most(BUSY_CORES * cores as f64),
             unit: "cores".into(),
-            ..check(name("k6 CPU"), Source::Generator, Measure::K6Cores(role))
+            ..check(name("k6 CPU"), Source::Generator, Measure::K6Cores(run))
         });
     }
     checks.push(PlannedCheck {
@@ -562,11 +546,11 @@ pub(super) fn settle(checks: &mut [PlannedCheck], capabilities: &Capabilities) {
     }
 }
 
-/// The k6 runs of a test type.
-pub fn roles(test_type: TestType) -> Vec<Role> {
+/// The k6 runs that put on the load of a test type.
+pub fn loads(test_type: TestType) -> Vec<Run> {
     match test_type {
-        TestType::Ingestion => vec![Role::Ingestion],
-        TestType::Query => vec![Role::Query],
-        TestType::Combined => vec![Role::Ingestion, Role::Query],
+        TestType::Ingestion => vec![Run::Ingestion],
+        TestType::Query => vec![Run::Query],
+        TestType::Combined => vec![Run::Ingestion, Run::Query],
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::checks::{Measure, Role};
+use super::checks::Measure;
 use super::{Plan, PlannedCheck};
 use crate::corpus::Corpus;
 use crate::k6::load::{
     IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations, scenario_ms,
 };
-use crate::k6::query_mix;
+use crate::k6::{Run, query_mix};
 use crate::settings::TestType;
 
 /// The answer to a push may take as long as the collector waits for Tempo.
@@ -36,11 +36,11 @@ const READ_BACK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The k6 runs of a test, in their order. A query test pushes something to find
 /// first, where that is its own to do.
-pub fn runs(test_type: TestType) -> &'static [&'static str] {
+pub fn runs(test_type: TestType) -> &'static [Run] {
     match test_type {
-        TestType::Ingestion => &["ingestion", "readback"],
-        TestType::Query => &["seeding", "query"],
-        TestType::Combined => &["ingestion", "query", "readback"],
+        TestType::Ingestion => &[Run::Ingestion, Run::ReadBack],
+        TestType::Query => &[Run::Seeding, Run::Query],
+        TestType::Combined => &[Run::Ingestion, Run::Query, Run::ReadBack],
     }
 }
 
@@ -76,7 +76,7 @@ pub fn ingestion(
             timeout_ms: millis(PUSH_TIMEOUT),
             log_limit_per_vu: log_limit_per_vu(load.max_vus),
         }),
-        thresholds: thresholds(&plan.checks, Role::Ingestion),
+        thresholds: thresholds(&plan.checks, Run::Ingestion),
         ..empty(plan, corpus_dir, start_at)
     };
     file.list_metrics();
@@ -128,7 +128,7 @@ pub fn query(
             }),
             log_limit_per_vu: log_limit_per_vu(load.max_vus),
         }),
-        thresholds: thresholds(&plan.checks, Role::Query),
+        thresholds: thresholds(&plan.checks, Run::Query),
         ..empty(plan, corpus_dir, start_at)
     };
     file.list_metrics();
@@ -186,15 +186,15 @@ fn empty(plan: &Plan, corpus_dir: &Path, start_at: Option<jiff::Timestamp>) -> L
 }
 
 /// The planned thresholds of a run, as k6 takes them.
-fn thresholds(checks: &[PlannedCheck], of: Role) -> BTreeMap<String, Vec<String>> {
+fn thresholds(checks: &[PlannedCheck], of: Run) -> BTreeMap<String, Vec<String>> {
     let mut thresholds: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for check in checks.iter().filter(|check| check.not_applicable.is_none()) {
         if let Measure::Threshold {
-            role,
+            run,
             metric,
             expression,
         } = &check.measure
-            && *role == of
+            && *run == of
         {
             thresholds
                 .entry(metric.clone())

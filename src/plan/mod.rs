@@ -18,10 +18,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::corpus::Corpus;
+use crate::k6;
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::profile::Profile;
 use crate::settings::{Malformed, PrometheusChoice, Settings, Target, TestType};
-use crate::units::Pretty;
+use crate::units::{EventRate, Pretty};
 use checks::{Measure, PlannedCheck};
 use kubernetes::KubernetesPlan;
 use load::{IngestionLoad, LoadError, QueryLoad};
@@ -91,6 +92,15 @@ pub struct Plan {
 pub struct Seeding {
     #[serde(rename = "duration_seconds", with = "seconds")]
     pub duration: Duration,
+}
+
+/// The schedule of a k6 run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// Of iterations.
+    pub rate: EventRate,
+    pub allocated_vus: u32,
+    pub max_vus: u32,
 }
 
 /// Why there is no plan for a case.
@@ -264,8 +274,26 @@ impl Plan {
     }
 
     /// The k6 runs of this plan, in their order.
-    pub fn k6_runs(&self) -> &'static [&'static str] {
+    pub fn k6_runs(&self) -> &'static [k6::Run] {
         k6_load::runs(self.test_type)
+    }
+
+    /// When iterations of a run are due, and who is there to do them; none where
+    /// nothing is due at a time.
+    pub fn schedule(&self, run: k6::Run) -> Option<Schedule> {
+        match run {
+            k6::Run::Seeding | k6::Run::Ingestion => Some(Schedule {
+                rate: self.ingestion.requests_per_second,
+                allocated_vus: self.ingestion.allocated_vus,
+                max_vus: self.ingestion.max_vus,
+            }),
+            k6::Run::Query => Some(Schedule {
+                rate: self.query.queries_per_second,
+                allocated_vus: self.query.allocated_vus,
+                max_vus: self.query.max_vus,
+            }),
+            k6::Run::ReadBack => None,
+        }
     }
 
     /// Whether a k6 run of this plan pushes traces.

@@ -15,7 +15,7 @@ pub use atomic_file::write_atomically;
 pub use console::{Style, counts_line, failure_message, table};
 pub use document::{CaseResult, Component, Report, SCHEMA_VERSION, Stage, State, Window};
 pub use junit::{InvocationJunit, case_junit, rebuild_invocation_junit};
-pub use output_dir::{COMPONENTS, K6Run, OutputDir, write_metrics_csv};
+pub use output_dir::{COMPONENTS, OutputDir, write_metrics_csv};
 
 /// A file of the results that could not be written or read; names it.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ use super::ReportError;
 use super::atomic_file::write_atomically;
 use super::document::{Report, SCHEMA_VERSION};
 use super::junit::case_junit;
+use crate::k6::Run;
 use crate::metrics::{Collected, write_csv};
 
 /// Components that have a log. A fixed list: with free names, a file of profile
@@ -41,14 +42,12 @@ pub const COMPONENTS: [&str; 18] = [
 ];
 
 /// Ends of names behind `{profile}-`, but for the logs of components.
-const ENDINGS: [&str; 14] = [
+const ENDINGS: [&str; 12] = [
     "k6-ingestion.log",
     "k6-query.log",
-    "k6-combined.log",
     "k6-readback.log",
     "k6-ingestion-metrics.json",
     "k6-query-metrics.json",
-    "k6-combined-metrics.json",
     "k6-readback-metrics.json",
     "metrics.csv",
     "junit.xml",
@@ -57,26 +56,6 @@ const ENDINGS: [&str; 14] = [
     "events.json",
     "objects.json",
 ];
-
-/// A run of k6 within a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum K6Run {
-    Ingestion,
-    Query,
-    Combined,
-    ReadBack,
-}
-
-impl K6Run {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ingestion => "ingestion",
-            Self::Query => "query",
-            Self::Combined => "combined",
-            Self::ReadBack => "readback",
-        }
-    }
-}
 
 /// The results directory as one run of one profile has it, until it is dropped.
 #[derive(Debug)]
@@ -138,13 +117,13 @@ impl OutputDir {
     }
 
     /// k6's own output.
-    pub fn k6_log(&self, run: K6Run) -> PathBuf {
-        self.file(&format!("k6-{}.log", run.word()))
+    pub fn k6_log(&self, run: Run) -> PathBuf {
+        self.file(&format!("k6-{}.log", run.files()))
     }
 
     /// k6's summary as typed numbers.
-    pub fn k6_metrics(&self, run: K6Run) -> PathBuf {
-        self.file(&format!("k6-{}-metrics.json", run.word()))
+    pub fn k6_metrics(&self, run: Run) -> PathBuf {
+        self.file(&format!("k6-{}-metrics.json", run.files()))
     }
 
     pub fn metrics_csv(&self) -> PathBuf {
@@ -442,12 +421,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let output = OutputDir::open(dir.path(), "small").unwrap();
         let mut paths = vec![output.metrics_csv(), output.junit(), output.report()];
-        for run in [
-            K6Run::Ingestion,
-            K6Run::Query,
-            K6Run::Combined,
-            K6Run::ReadBack,
-        ] {
+        for run in [Run::Ingestion, Run::Query, Run::ReadBack] {
             paths.extend([output.k6_log(run), output.k6_metrics(run)]);
         }
         for component in COMPONENTS {

@@ -3,8 +3,9 @@
 
 use super::judge::Observations;
 use super::{Check, Outcome, k6_values};
-use crate::plan::Plan;
-use crate::plan::checks::{Measure, PlannedCheck, Role};
+use crate::k6::Run;
+use crate::plan::checks::{Measure, PlannedCheck};
+use crate::plan::{Plan, Schedule};
 use crate::units::Significant;
 
 /// Answer times from which all users being busy explains dropped iterations.
@@ -40,14 +41,14 @@ fn cause(
         );
     }
     match &planned.measure {
-        Measure::AcknowledgedBytes | Measure::DroppedIterations(Role::Ingestion) => {
-            refusals(observations).or_else(|| users(plan, observations, Role::Ingestion))
+        Measure::AcknowledgedBytes | Measure::DroppedIterations(Run::Ingestion) => {
+            refusals(observations).or_else(|| users(plan, observations, Run::Ingestion))
         }
-        Measure::QueriesDone | Measure::DroppedIterations(Role::Query) => {
-            users(plan, observations, Role::Query)
+        Measure::QueriesDone | Measure::DroppedIterations(Run::Query) => {
+            users(plan, observations, Run::Query)
         }
         Measure::Threshold {
-            role: Role::Ingestion,
+            run: Run::Ingestion,
             metric,
             ..
         } if metric.starts_with("operation_failed") => refusals(observations),
@@ -84,9 +85,9 @@ fn cause(
              each with what differs"
                 .into(),
         ),
-        Measure::IterationExceptions(role) => Some(format!(
+        Measure::IterationExceptions(run) => Some(format!(
             "the k6 script failed; the {} log has the exception",
-            role.as_str()
+            run.name()
         )),
         Measure::InterruptedIterations(_) => Some(
             "answers were still missing when the load had ended: requests hang longer than k6 \
@@ -131,7 +132,7 @@ fn unmeasured(planned: &PlannedCheck, reason: &str, observations: &Observations)
 fn refusals(observations: &Observations) -> Option<String> {
     let summary = observations
         .runs
-        .get(&Role::Ingestion)?
+        .get(&Run::Ingestion)?
         .summary
         .as_ref()
         .ok()?;
@@ -157,19 +158,13 @@ fn refusals(observations: &Observations) -> Option<String> {
 }
 
 /// By Little's law, whether all virtual users were busy waiting for answers.
-fn users(plan: &Plan, observations: &Observations, role: Role) -> Option<String> {
-    let summary = observations.runs.get(&role)?.summary.as_ref().ok()?;
-    let (rate, max, allocated) = match role {
-        Role::Ingestion => {
-            let load = &plan.ingestion;
-            (load.requests_per_second, load.max_vus, load.allocated_vus)
-        }
-        Role::Query => (
-            plan.query.queries_per_second,
-            plan.query.max_vus,
-            plan.query.allocated_vus,
-        ),
-    };
+fn users(plan: &Plan, observations: &Observations, run: Run) -> Option<String> {
+    let summary = observations.runs.get(&run)?.summary.as_ref().ok()?;
+    let Schedule {
+        rate,
+        allocated_vus: allocated,
+        max_vus: max,
+    } = plan.schedule(run)?;
     let seconds = k6_values::mean_answer_seconds(summary)?;
     let needed = rate.as_per_second() * seconds;
     if k6_values::dropped_iterations(summary).ok()? == 0.0 {

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use super::{Bound, Check, Outcome, Source};
 use super::{cause, k6_values};
+use crate::k6::Run;
 use crate::k6::load::operation_tag;
 use crate::k6::summary::Summary;
 use crate::plan::Plan;
-use crate::plan::checks::{LOAD_TOLERANCE, Measure, PlannedCheck, ReadBackFault, Role};
+use crate::plan::checks::{LOAD_TOLERANCE, Measure, PlannedCheck, ReadBackFault};
 use crate::plan::render;
-use crate::units::{ByteRate, EventRate, Significant};
+use crate::units::{ByteRate, Significant};
 
 /// Everything that a run left to judge it by. An `Err` says why a value is not
 /// there; nothing is ever zero for lack of data.
 #[derive(Debug, Clone)]
 pub struct Observations {
-    pub runs: BTreeMap<Role, RunObserved>,
+    pub runs: BTreeMap<Run, RunObserved>,
     /// What Tempo's raw counters gained over the run.
     pub tempo: Result<TempoCounted, String>,
     /// Set when a counter went backwards: what it had counted is lost.
@@ -171,11 +172,11 @@ fn measure(
     let seconds = plan.duration.as_secs_f64();
     match &planned.measure {
         Measure::Threshold {
-            role,
+            run,
             metric,
             expression,
         } => {
-            let summary = summary(observations, *role)?;
+            let summary = summary(observations, *run)?;
             let (value, passed) = k6_values::threshold(summary, metric, expression)?;
             Ok(Measured {
                 value,
@@ -187,19 +188,20 @@ fn measure(
             None => Err("the expression was not evaluated".into()),
         },
         Measure::AcknowledgedBytes => {
-            let bytes = k6_values::acknowledged_bytes(summary(observations, Role::Ingestion)?)?;
+            let bytes = k6_values::acknowledged_bytes(summary(observations, Run::Ingestion)?)?;
             plain(bytes / seconds)
         }
         Measure::QueriesDone => plain(queries_done(plan, observations)? / seconds),
-        Measure::DroppedIterations(role) => plain(k6_values::dropped_iterations(summary(
-            observations,
-            *role,
-        )?)?),
-        Measure::IterationExceptions(role) => {
-            plain(k6_values::script_exceptions(summary(observations, *role)?)?)
+        Measure::DroppedIterations(run) => {
+            plain(k6_values::dropped_iterations(summary(observations, *run)?)?)
         }
-        Measure::InterruptedIterations(role) => {
-            let count = run(observations, *role)?.interrupted_iterations.clone()?;
+        Measure::IterationExceptions(run) => {
+            plain(k6_values::script_exceptions(summary(observations, *run)?)?)
+        }
+        Measure::InterruptedIterations(run) => {
+            let count = observed(observations, *run)?
+                .interrupted_iterations
+                .clone()?;
             plain(count as f64)
         }
         Measure::SpansAtTempo => {
@@ -223,7 +225,7 @@ fn measure(
         }
         Measure::SearchesWithTraces => plain(k6_values::searches_with_traces(summary(
             observations,
-            Role::Query,
+            Run::Query,
         )?)?),
         Measure::ReadBack(fault) => {
             let found = observations.read_back.clone()?;
@@ -236,8 +238,8 @@ fn measure(
                 ReadBackFault::Altered => found.altered,
             } as f64)
         }
-        Measure::ScheduleLag(role) => {
-            let summary = summary(observations, *role)?;
+        Measure::ScheduleLag(run) => {
+            let summary = summary(observations, *run)?;
             let lag_ms = k6_values::schedule_lag_p95_ms(summary)?;
             // A dropped iteration takes no number, so each one makes all later
             // ones look late by a period. That is not k6's lag where its users
@@ -246,14 +248,15 @@ fn measure(
             if waiting.is_none_or(|share| share < MOSTLY_WAITING) {
                 return plain(lag_ms);
             }
-            let period_ms = 1000.0 / rate_of(plan, *role).as_per_second();
+            let schedule = plan.schedule(*run).ok_or("it has no schedule")?;
+            let period_ms = 1000.0 / schedule.rate.as_per_second();
             let by_drops = k6_values::dropped_iterations(summary)? * period_ms;
             plain((lag_ms - by_drops).max(0.0))
         }
         Measure::EndedComponents => plain(observations.dead_components.len() as f64),
         Measure::MachineCores => plain(observations.machine_cores.clone()?),
-        Measure::StartLag(role) => plain(k6_values::start_lag_ms(summary(observations, *role)?)?),
-        Measure::K6Cores(role) => plain(run(observations, *role)?.cores.clone()?),
+        Measure::StartLag(run) => plain(k6_values::start_lag_ms(summary(observations, *run)?)?),
+        Measure::K6Cores(run) => plain(observed(observations, *run)?.cores.clone()?),
         Measure::CollectorCores => plain(observations.collector_cores.clone()?),
     }
 }
@@ -269,13 +272,6 @@ fn lost(expected: f64, counted: f64, uncertain: f64) -> f64 {
     }
 }
 
-fn rate_of(plan: &Plan, role: Role) -> EventRate {
-    match role {
-        Role::Ingestion => plan.ingestion.requests_per_second,
-        Role::Query => plan.query.queries_per_second,
-    }
-}
-
 fn queries_done(plan: &Plan, observations: &Observations) -> Result<f64, String> {
     let operations: BTreeSet<&str> = plan
         .query
@@ -284,18 +280,18 @@ fn queries_done(plan: &Plan, observations: &Observations) -> Result<f64, String>
         .map(|query| operation_tag(query.operation))
         .collect();
     let operations: Vec<&str> = operations.into_iter().collect();
-    k6_values::queries_done(summary(observations, Role::Query)?, &operations)
+    k6_values::queries_done(summary(observations, Run::Query)?, &operations)
 }
 
-fn run(observations: &Observations, role: Role) -> Result<&RunObserved, String> {
+fn observed(observations: &Observations, of: Run) -> Result<&RunObserved, String> {
     observations
         .runs
-        .get(&role)
-        .ok_or_else(|| format!("there was no {} run", role.as_str()))
+        .get(&of)
+        .ok_or_else(|| format!("there was no {} run", of.name()))
 }
 
-fn summary(observations: &Observations, role: Role) -> Result<&Summary, String> {
-    run(observations, role)?
+fn summary(observations: &Observations, of: Run) -> Result<&Summary, String> {
+    observed(observations, of)?
         .summary
         .as_ref()
         .map_err(Clone::clone)
@@ -401,8 +397,7 @@ fn bottleneck(checks: &[Check]) -> Option<String> {
 fn reached(plan: &Plan, observations: &Observations) -> String {
     let seconds = plan.duration.as_secs_f64();
     let mut parts = Vec::new();
-    if let Ok(bytes) =
-        summary(observations, Role::Ingestion).and_then(k6_values::acknowledged_bytes)
+    if let Ok(bytes) = summary(observations, Run::Ingestion).and_then(k6_values::acknowledged_bytes)
     {
         let rate = ByteRate::from_bytes_per_second(bytes / seconds);
         parts.push(format!(

@@ -45,7 +45,8 @@ use kube::ResourceExt as _;
 use url::Url;
 
 use super::requests;
-use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Run, TimedStage};
+use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start, TimedStage};
+use crate::k6::Run;
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::plan::Capabilities;
@@ -357,7 +358,7 @@ impl Environment for KubernetesEnvironment {
         self.up().prometheus.clone()
     }
 
-    async fn prepare_k6(&self, runs: &[&'static str]) -> Result<(), EnvironmentError> {
+    async fn prepare_k6(&self, runs: &[Run]) -> Result<(), EnvironmentError> {
         let limit = self.options.ready_timeout;
         let (here, blueprint) = (self.here()?, self.blueprint());
         self.k6.prepare(here, &blueprint, runs, limit).await?;
@@ -368,10 +369,10 @@ impl Environment for KubernetesEnvironment {
         LOAD_HAND_OVER
     }
 
-    async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError> {
+    async fn run_k6(&self, start: K6Start) -> Result<K6Finished, EnvironmentError> {
         let limit = self.options.ready_timeout;
         self.k6
-            .run(self.here()?, &self.blueprint(), run, limit)
+            .run(self.here()?, &self.blueprint(), start, limit)
             .await
     }
 

@@ -17,7 +17,7 @@ pub use configs::{Ports, ScrapeJob, TempoLine};
 pub use parts::{Backend, Part};
 
 use super::k6_process::K6Process;
-use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Run};
+use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start};
 use crate::error_chain::chain;
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::metrics::exposition::CounterSnapshot;
@@ -415,10 +415,10 @@ impl Environment for LocalEnvironment {
         PrometheusClient::new(local_url(self.ports().prometheus, ""), None).ok()
     }
 
-    async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError> {
+    async fn run_k6(&self, start: K6Start) -> Result<K6Finished, EnvironmentError> {
         let remote_write = local_url(self.ports().prometheus, "/api/v1/write");
         self.k6
-            .run(&self.supervisor, &self.interrupt, run, Some(remote_write))
+            .run(&self.supervisor, &self.interrupt, start, Some(remote_write))
             .await
     }
 

@@ -9,7 +9,7 @@ use url::Url;
 use super::super::blueprint::{Blueprint, Flavor};
 use super::super::manifests;
 use super::files::{FILES_DIR, K6Files};
-use crate::k6::command::k6_command;
+use crate::k6::{Run, command::k6_command};
 
 /// What runs in the pod; k6 is its child.
 const POD_SCRIPT: &str = include_str!("pod.sh");
@@ -43,11 +43,7 @@ const MEMORY_LIMIT_FACTOR: u64 = 4;
 pub struct K6Pod {
     /// Of the Job; the run's name with a number behind a second one.
     pub job: String,
-    /// `ingestion`, `query`, `seeding` or `readback`: the tag of its samples.
-    pub name: &'static str,
-    /// Script below `k6/`.
-    pub script: &'static str,
-    pub remote_write: bool,
+    pub run: Run,
     /// How long the pod waits for its load.
     pub patience: Duration,
 }
@@ -68,10 +64,10 @@ pub fn corpus_dir() -> PathBuf {
 pub fn job(blueprint: &Blueprint, files: &K6Files, pod: &K6Pod) -> Value {
     let remote_write = blueprint
         .remote_write()
-        .filter(|_| pod.remote_write)
+        .filter(|_| pod.run.is_the_load())
         .map(|url| Url::parse(&url).expect("a service's name makes a URL"));
-    let script = Path::new(FILES_DIR).join(pod.script);
-    let command = k6_command(&script, &load_file(), pod.name, remote_write.as_ref());
+    let script = Path::new(FILES_DIR).join(pod.run.script());
+    let command = k6_command(&script, &load_file(), pod.run, remote_write.as_ref());
     let text = |word: &std::ffi::OsString| word.to_string_lossy().into_owned();
     let mut arguments = vec![
         "k6-pod".to_string(),
@@ -113,7 +109,7 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, pod: &K6Pod) -> Value {
             "securityContext": security.container,
             "resources": {
                 // No limit of CPU: throttled, it would be k6 that is slow.
-                "requests": {"cpu": cpu_request(pod.name), "memory": format!("{memory}Mi")},
+                "requests": {"cpu": cpu_request(pod.run), "memory": format!("{memory}Mi")},
                 "limits": {"memory": format!("{}Mi", memory * MEMORY_LIMIT_FACTOR)},
             },
             "volumeMounts": [
@@ -145,11 +141,8 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, pod: &K6Pod) -> Value {
 
 /// Only those that put on the load need much; the others wait through it, and must
 /// not keep its pods from finding a node.
-fn cpu_request(run: &str) -> &'static str {
-    match run {
-        "ingestion" | "query" => "250m",
-        _ => "50m",
-    }
+fn cpu_request(run: Run) -> &'static str {
+    if run.is_the_load() { "250m" } else { "50m" }
 }
 
 #[cfg(test)]

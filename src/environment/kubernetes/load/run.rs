@@ -25,9 +25,9 @@ use super::files::K6Files;
 use super::frame::FrameReader;
 use super::job::{self, K6Pod};
 use super::log::Position;
-use crate::environment::{EnvironmentError, K6Finished, K6Run};
+use crate::environment::{EnvironmentError, K6Finished, K6Start};
 use crate::k6::load::Load;
-use crate::k6::{exit, script_of};
+use crate::k6::{Run, exit};
 use crate::profile::TraceProfile;
 
 /// How long a pod waits for its load beyond what the run before it may take:
@@ -56,10 +56,10 @@ pub struct K6Jobs {
     files: Mutex<Arc<K6Files>>,
     /// Whose ConfigMaps are there.
     created: Mutex<BTreeSet<TraceProfile>>,
-    /// By the name of the run: the Job that waits for its load.
-    waiting: Mutex<BTreeMap<&'static str, String>>,
-    /// By the name of the run: Jobs made so far.
-    made: Mutex<BTreeMap<&'static str, u32>>,
+    /// The Job that waits for its load.
+    waiting: Mutex<BTreeMap<Run, String>>,
+    /// Jobs made so far.
+    made: Mutex<BTreeMap<Run, u32>>,
 }
 
 impl K6Jobs {
@@ -106,40 +106,38 @@ impl K6Jobs {
         &self,
         here: &InNamespace,
         blueprint: &Blueprint,
-        runs: &[&'static str],
+        runs: &[Run],
     ) -> Result<(), EnvironmentError> {
         let files = self.create_files(here, blueprint).await?;
-        for name in runs {
+        for run in runs {
             if self
                 .waiting
                 .lock()
                 .expect("no holder panics")
-                .contains_key(name)
+                .contains_key(run)
             {
                 continue;
             }
             let number = {
                 let mut made = self.made.lock().expect("no holder panics");
-                let count = made.entry(name).or_insert(0);
+                let count = made.entry(*run).or_insert(0);
                 *count += 1;
                 *count
             };
             let job = match number {
-                1 => format!("k6-{name}"),
-                more => format!("k6-{name}-{more}"),
+                1 => format!("k6-{run}"),
+                more => format!("k6-{run}-{more}"),
             };
             let pod = K6Pod {
                 job: job.clone(),
-                name,
-                script: script_of(name),
-                remote_write: *name != "seeding" && *name != "readback",
+                run: *run,
                 patience: blueprint.job_timeout + PATIENCE,
             };
             create(&here.client, &job::job(blueprint, &files, &pod)).await?;
             self.waiting
                 .lock()
                 .expect("no holder panics")
-                .insert(name, job);
+                .insert(*run, job);
         }
         Ok(())
     }
@@ -149,17 +147,18 @@ impl K6Jobs {
         &self,
         here: &InNamespace,
         blueprint: &Blueprint,
-        runs: &[&'static str],
+        runs: &[Run],
         limit: Duration,
     ) -> Result<(), EnvironmentError> {
         self.create(here, blueprint, runs).await?;
         let jobs: Vec<String> = {
             let waiting = self.waiting.lock().expect("no holder panics");
             runs.iter()
-                .filter_map(|name| waiting.get(name).cloned())
+                .filter_map(|run| waiting.get(run).cloned())
                 .collect()
         };
-        let what = format!("k6 pods ({})", runs.join(", "));
+        let named: Vec<&str> = runs.iter().map(|run| run.name()).collect();
+        let what = format!("k6 pods ({})", named.join(", "));
         let names: Vec<&str> = jobs.iter().map(String::as_str).collect();
         here.until(&what, limit, |view| job_pods_running(view, &names))
             .await
@@ -170,15 +169,15 @@ impl K6Jobs {
         &self,
         here: &InNamespace,
         blueprint: &Blueprint,
-        run: K6Run,
+        start: K6Start,
         limit: Duration,
     ) -> Result<K6Finished, EnvironmentError> {
-        self.prepare(here, blueprint, &[run.name], limit).await?;
+        self.prepare(here, blueprint, &[start.run], limit).await?;
         let job = self
             .waiting
             .lock()
             .expect("no holder panics")
-            .remove(run.name)
+            .remove(&start.run)
             .unwrap_or_default();
         let Some(pod) = pod_of(&here.watch.view(), &job) else {
             // It was there a moment ago.
@@ -188,19 +187,19 @@ impl K6Jobs {
         hand_over(
             here,
             &pod,
-            &load_in_pod(blueprint, run.load, run.name),
+            &load_in_pod(blueprint, start.load, start.run),
             limit,
         )
         .await?;
-        let following = follow(here, &pod, &run.log);
+        let following = follow(here, &pod, &start.log);
         tokio::pin!(following);
         let stopped_by = tokio::select! {
             read = &mut following => {
                 return finished(here, &job, read, None, started).await;
             }
             signal = here.interrupt.wait() => signal.to_string(),
-            () = tokio::time::sleep(run.timeout) => {
-                format!("the time limit of {}", crate::units::Pretty(run.timeout))
+            () = tokio::time::sleep(start.timeout) => {
+                format!("the time limit of {}", crate::units::Pretty(start.timeout))
             }
         };
         // The pod gets its grace period, and k6 writes its summary in it.
@@ -218,12 +217,11 @@ impl K6Jobs {
 
 /// What the script is told there: paths within the pod, and the token that the
 /// gateway asks for.
-fn load_in_pod(blueprint: &Blueprint, load: Load, name: &str) -> Load {
-    let asks = name == "query" || name == "readback";
+fn load_in_pod(blueprint: &Blueprint, load: Load, run: Run) -> Load {
     Load {
         corpus_dir: job::corpus_dir(),
         summary_path: job::summary_file(),
-        bearer_token_file: (asks && blueprint.flavor == Flavor::OpenShift)
+        bearer_token_file: (run.asks() && blueprint.flavor == Flavor::OpenShift)
             .then(|| job::TOKEN_FILE.into()),
         ..load
     }

@@ -1,6 +1,6 @@
-//! Claims and teardowns against an API server that is a map of objects: what is
-//! asked of it, and in which order. What real controllers do is for the tests on
-//! a cluster.
+//! Namespaces acquired, torn down and swept against an API server that is a map of
+//! objects: what is asked of it, and in which order. What real controllers do is
+//! for the tests on a cluster.
 
 mod kubernetes_api;
 
@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use kubernetes_api::{FakeApi, cluster_role, custom_resource, job, namespace};
 use serde_json::json;
-use tempo_perf::environment::kubernetes::holder::Holder;
-use tempo_perf::environment::kubernetes::ownership::{Claim, ClaimError, ClaimRequest, claim};
-use tempo_perf::environment::kubernetes::sweep::{SweepOptions, Swept, sweep};
-use tempo_perf::environment::kubernetes::teardown::{Limits, Target, tear_down};
+use tempo_perf::environment::kubernetes::clean_up::sweep::{SweepOptions, Swept, sweep};
+use tempo_perf::environment::kubernetes::clean_up::tear_down::{Limits, Target, tear_down};
+use tempo_perf::environment::kubernetes::holder::process::Holder;
+use tempo_perf::environment::kubernetes::set_up::acquire::{
+    AcquireError, AcquireRequest, HeldNamespace, acquire,
+};
 use tempo_perf::process::Interrupt;
 
 const LIMITS: Limits = Limits {
@@ -28,10 +30,10 @@ fn ended_holder(run: u32) -> Holder {
     holder
 }
 
-async fn claim_as(api: &FakeApi, run: u32) -> Result<Claim, ClaimError> {
-    claim(
+async fn acquire_as(api: &FakeApi, run: u32) -> Result<HeldNamespace, AcquireError> {
+    acquire(
         &api.client(),
-        ClaimRequest {
+        AcquireRequest {
             manifest: namespace("tempo-perf-small", Some(run), None),
             holder: Holder::this_process(run),
             limits: LIMITS,
@@ -168,21 +170,21 @@ async fn an_api_server_that_is_away_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_namespace_is_claimed_with_its_lease() {
+async fn a_namespace_is_acquired_with_its_lease() {
     let api = FakeApi::start().await;
-    let claim = claim_as(&api, 7_000_001).await.expect("it is free");
+    let held = acquire_as(&api, 7_000_001).await.expect("it is free");
     let lease = api
         .get("/apis/coordination.k8s.io/v1/namespaces/tempo-perf-small/leases/tempo-perf")
-        .expect("the claim comes with a Lease");
+        .expect("it comes with a Lease");
     assert_eq!(lease["metadata"]["labels"]["tempo-perf/run"], "7000001");
-    assert_eq!(claim.lease.lost(), None);
+    assert_eq!(held.lease.lost(), None);
 }
 
 #[tokio::test]
 async fn a_namespace_without_our_label_is_refused() {
     let api = FakeApi::start().await;
     api.put(NAMESPACES, namespace("tempo-perf-small", None, None));
-    let error = claim_as(&api, 7_000_002)
+    let error = acquire_as(&api, 7_000_002)
         .await
         .err()
         .expect("it is not ours");
@@ -195,12 +197,12 @@ async fn a_namespace_without_our_label_is_refused() {
 }
 
 #[tokio::test]
-async fn of_two_claims_one_wins_and_the_other_learns_who() {
+async fn of_two_that_want_it_one_wins_and_the_other_learns_who() {
     let api = FakeApi::start().await;
-    let (one, other) = tokio::join!(claim_as(&api, 7_000_003), claim_as(&api, 7_000_004));
+    let (one, other) = tokio::join!(acquire_as(&api, 7_000_003), acquire_as(&api, 7_000_004));
     let (won, lost) = match (one, other) {
-        (Ok(claim), Err(error)) => (claim, error),
-        (Err(error), Ok(claim)) => (claim, error),
+        (Ok(held), Err(error)) => (held, error),
+        (Err(error), Ok(held)) => (held, error),
         (one, other) => panic!(
             "exactly one must win, but of two {} did",
             usize::from(one.is_ok()) + usize::from(other.is_ok())
@@ -229,8 +231,10 @@ async fn what_a_killed_run_left_is_removed_before_the_next() {
     let old = api
         .get("/api/v1/namespaces/tempo-perf-small")
         .expect("it was put there");
-    let claim = claim_as(&api, 7_000_005).await.expect("its holder is gone");
-    assert_ne!(json!(claim.uid), old["metadata"]["uid"]);
+    let held = acquire_as(&api, 7_000_005)
+        .await
+        .expect("its holder is gone");
+    assert_ne!(json!(held.uid), old["metadata"]["uid"]);
     assert_eq!(api.deleted(), ["/api/v1/namespaces/tempo-perf-small"]);
 }
 
@@ -238,7 +242,7 @@ async fn what_a_killed_run_left_is_removed_before_the_next() {
 #[tokio::test]
 async fn a_sweep_removes_the_dead_and_leaves_the_living() {
     let api = FakeApi::start().await;
-    let live = claim_as(&api, 7_000_006).await.expect("it is free");
+    let live = acquire_as(&api, 7_000_006).await.expect("it is free");
     let dead = ended_holder(1);
     api.put(
         NAMESPACES,

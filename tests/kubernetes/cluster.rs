@@ -16,7 +16,7 @@ use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
-use tempo_perf::environment::kubernetes::blueprint::RUN_LABEL;
+use tempo_perf::environment::kubernetes::cluster::names::RUN_LABEL;
 use tempo_perf::error_chain::chain;
 
 use crate::front_door::{Finished, FrontDoor, Scratch};

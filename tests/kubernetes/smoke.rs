@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempo_perf::corpus::{Corpus, identity::hex};
-use tempo_perf::environment::kubernetes::blueprint::RUN_LABEL;
+use tempo_perf::environment::kubernetes::cluster::names::RUN_LABEL;
 use tempo_perf::profile::TraceProfile;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;

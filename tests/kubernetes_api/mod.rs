@@ -11,7 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tempo_perf::environment::kubernetes::holder::{HOLDER_ANNOTATION, Holder};
+use tempo_perf::environment::kubernetes::holder::process::{HOLDER_ANNOTATION, Holder};
 
 type Interference = Box<dyn FnOnce(&mut Objects) + Send>;
 

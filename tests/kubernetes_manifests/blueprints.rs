@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tempo_perf::environment::kubernetes::blueprint::{
-    Blueprint, Flavor, Images, S3_SECRET, Scraper, StoragePlan,
+use tempo_perf::environment::kubernetes::cluster::names::S3_SECRET;
+use tempo_perf::environment::kubernetes::manifests::blueprint::{
+    Blueprint, Flavor, Images, Scraper, StoragePlan,
 };
 use tempo_perf::environment::kubernetes::manifests::{
     access, collector, minio, monitors, namespace, network_policies, own_prometheus,

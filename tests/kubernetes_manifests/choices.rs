@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::{Value, json};
-use tempo_perf::environment::kubernetes::blueprint::{
-    Blueprint, Flavor, NAMESPACE_LABEL, PROFILE_LABEL, RUN_LABEL, Scraper, StoragePlan,
+use tempo_perf::environment::kubernetes::cluster::names::{
+    NAMESPACE_LABEL, PROFILE_LABEL, RUN_LABEL,
+};
+use tempo_perf::environment::kubernetes::manifests::blueprint::{
+    Blueprint, Flavor, Scraper, StoragePlan,
 };
 use tempo_perf::environment::kubernetes::manifests::{
     access, client_certificate, collector, minio, monitors, network_policies, own_prometheus,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use jsonschema::Validator;
 use rstest::rstest;
 use serde_json::{Value, json};
-use tempo_perf::environment::kubernetes::blueprint::Flavor;
+use tempo_perf::environment::kubernetes::manifests::blueprint::Flavor;
 use tempo_perf::environment::kubernetes::manifests::tempo;
 
 use crate::blueprints::{blueprint, matrix, objects, profile, title};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rstest::rstest;
 use serde_json::{Value, json};
-use tempo_perf::environment::kubernetes::blueprint::Flavor;
+use tempo_perf::environment::kubernetes::manifests::blueprint::Flavor;
 use tempo_perf::environment::kubernetes::manifests::{node_anti_affinity, pod_security, tempo};
 
 use crate::blueprints::{blueprint, find, objects, profile, with_nodes_and_s3};

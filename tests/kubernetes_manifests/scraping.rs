@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 use rstest::rstest;
 use serde_json::Value;
-use tempo_perf::environment::kubernetes::blueprint::{Blueprint, Flavor};
+use tempo_perf::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor};
 use tempo_perf::environment::kubernetes::manifests::{minio, monitors, own_prometheus};
 
 use crate::blueprints::{blueprint, find, monitored, own, profile};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rstest::rstest;
 use serde_json::Value;
-use tempo_perf::environment::kubernetes::blueprint::{Blueprint, Flavor};
+use tempo_perf::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor};
 use tempo_perf::profile::{Profile, Variant};
 
 use crate::blueprints::{self, blueprint, objects, profiles, title, with_nodes_and_s3};

@@ -9,15 +9,16 @@ use kube::Api;
 use kube::api::LogParams;
 use serde_json::{Value, json};
 
-use super::super::blueprint::{Blueprint, StoragePlan};
-use super::super::conditions::{JobOutcome, Progress, job_pods_running};
-use super::super::manifests;
-use super::super::namespace::{InNamespace, create};
-use super::super::view::View;
 use super::files::{FILES_DIR, K6Files};
 use super::job::K6_USER;
 use super::run::{container_ended, outcome_of, pod_of};
 use crate::environment::EnvironmentError;
+use crate::environment::kubernetes::cluster::create::create;
+use crate::environment::kubernetes::manifests;
+use crate::environment::kubernetes::manifests::blueprint::{Blueprint, StoragePlan};
+use crate::environment::kubernetes::watch::conditions::{JobOutcome, Progress, job_pods_running};
+use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::view::View;
 
 const JOB: &str = "k6-bucket";
 /// What S3 takes for stores that have no regions, MinIO among them.

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::super::blueprint::Blueprint;
 use crate::corpus::Corpus;
+use crate::environment::kubernetes::manifests::blueprint::Blueprint;
 use crate::k6::scripts::SCRIPTS;
 use crate::profile::TraceProfile;
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::super::blueprint::{Blueprint, Flavor};
-use super::super::manifests;
 use super::files::{FILES_DIR, K6Files};
+use crate::environment::kubernetes::manifests;
+use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor};
 use crate::k6::{Run, command::k6_command};
 
 /// What runs in the pod; k6 is its child.

@@ -16,15 +16,18 @@ use kube::Api;
 use kube::api::{AttachParams, DeleteParams, LogParams};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::super::api_error::words;
-use super::super::blueprint::{Blueprint, Flavor};
-use super::super::conditions::{JobOutcome, Progress, job_outcome, job_pods_running};
-use super::super::namespace::{InNamespace, create};
-use super::super::view::View;
 use super::files::K6Files;
 use super::frame::FrameReader;
 use super::job::{self, K6Pod};
 use super::log::Position;
+use crate::environment::kubernetes::cluster::api_error::words;
+use crate::environment::kubernetes::cluster::create::create;
+use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor};
+use crate::environment::kubernetes::watch::conditions::{
+    JobOutcome, Progress, job_outcome, job_pods_running,
+};
+use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::view::View;
 use crate::environment::{EnvironmentError, K6Finished, K6Start};
 use crate::k6::load::Load;
 use crate::k6::{Run, exit};

@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::blueprint::{Blueprint, Flavor, Scraper};
 use super::metadata;
-use crate::environment::kubernetes::blueprint::{
-    Blueprint, Flavor, NAMESPACE_LABEL, PROMETHEUS, Scraper, TENANT,
-};
+use crate::environment::kubernetes::cluster::names::{NAMESPACE_LABEL, PROMETHEUS, TENANT};
 
 /// Account of k6's pods.
 pub const K6_ACCOUNT: &str = "k6";

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::access::COLLECTOR_ACCOUNT;
+use super::blueprint::{Blueprint, Flavor};
 use super::security::{node_anti_affinity, pod_security};
 use super::{TERMINATION_GRACE_SECONDS, metadata, set};
-use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME, Flavor, TENANT};
+use crate::environment::kubernetes::cluster::names::{CR_NAME, TENANT};
 use crate::profile::CollectorMode;
 
 /// The user of the collector's images.

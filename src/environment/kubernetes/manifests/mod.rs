@@ -2,6 +2,7 @@
 //! cluster, or a clock.
 
 mod access;
+pub mod blueprint;
 mod collector;
 mod monitors;
 mod namespace;
@@ -14,7 +15,7 @@ mod tempo;
 
 use serde_json::{Value, json};
 
-use super::blueprint::Blueprint;
+use blueprint::Blueprint;
 
 pub use access::{Access, COLLECTOR_ACCOUNT, K6_ACCOUNT, METRICS_ACCOUNT, access};
 pub use collector::collector;

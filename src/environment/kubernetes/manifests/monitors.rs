@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::blueprint::{Blueprint, Scraper, StoragePlan};
 use super::scrape::{
     CA_BUNDLE, CA_KEY, COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target, job,
     targets,
 };
 use super::{metadata, set};
-use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME, MINIO, Scraper, StoragePlan};
+use crate::environment::kubernetes::cluster::names::{CR_NAME, MINIO};
 use crate::profile::Variant;
 
 /// A Prometheus of the cluster keeps its data: each second would be too much.

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
+use super::blueprint::{Blueprint, Scraper};
 use super::metadata;
-use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME, Scraper};
+use crate::environment::kubernetes::cluster::names::CR_NAME;
 use crate::profile::Variant;
 
 /// Lets Tempo's metrics be scraped where the operator's own policies, which a

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::blueprint::{Blueprint, Scraper, StoragePlan};
 use super::collector::METRICS_PORT;
 use super::scrape::{
     CA_BUNDLE, CA_KEY, COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target,
@@ -11,9 +12,7 @@ use super::scrape::{
 };
 use super::security::{node_anti_affinity, pod_security};
 use super::{TERMINATION_GRACE_SECONDS, metadata, set};
-use crate::environment::kubernetes::blueprint::{
-    Blueprint, CR_NAME, MINIO, PROMETHEUS, Scraper, StoragePlan,
-};
+use crate::environment::kubernetes::cluster::names::{CR_NAME, MINIO, PROMETHEUS};
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::units::Pretty;
 

@@ -1,7 +1,8 @@
 //! How Tempo's metrics are reached: the same for a Prometheus of ours and for
 //! monitors that a Prometheus of the cluster reads.
 
-use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME};
+use super::blueprint::Blueprint;
+use crate::environment::kubernetes::cluster::names::CR_NAME;
 use crate::profile::Variant;
 
 /// ConfigMap with the authority of Tempo's certificates, and its key.

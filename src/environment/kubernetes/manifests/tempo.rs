@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::blueprint::{Blueprint, Flavor, StoragePlan};
 use super::{metadata, set};
-use crate::environment::kubernetes::blueprint::{
-    Blueprint, CR_NAME, Flavor, StoragePlan, TENANT, TENANT_ID,
-};
+use crate::environment::kubernetes::cluster::names::{CR_NAME, TENANT, TENANT_ID};
 use crate::profile::{IngesterTuning, Variant};
 use crate::units::Pretty;
 

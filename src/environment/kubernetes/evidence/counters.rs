@@ -1,0 +1,160 @@
+//! What is read off a run while it goes on, past Prometheus: Tempo's raw counters
+//! and the collector's CPU time.
+
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, ResourceExt as _};
+
+use crate::environment::EnvironmentError;
+use crate::environment::kubernetes::cluster::api_error::words;
+use crate::environment::kubernetes::cluster::port_forward::{self, MutualTls};
+use crate::environment::kubernetes::manifests;
+use crate::environment::kubernetes::manifests::blueprint::Blueprint;
+use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::pods::{component_of, tempo_pods};
+use crate::environment::kubernetes::{COLLECTOR_METRICS_PORT, TEMPO_HTTP_PORT, failed};
+use crate::error_chain::chain;
+use crate::metrics::exposition::CounterSnapshot;
+use crate::profile::Variant;
+
+/// How long the way to Tempo's counters may be broken.
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(10);
+const SCRAPE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Tempo's counters, of every pod that counts what is pushed; over an API server
+/// that is away for a moment.
+pub async fn of_tempo(
+    here: &InNamespace,
+    blueprint: &Blueprint,
+) -> Result<CounterSnapshot, EnvironmentError> {
+    let began = Instant::now();
+    loop {
+        match of_tempo_now(here, blueprint).await {
+            Err(err) if began.elapsed() < SCRAPE_PATIENCE => {
+                tracing::debug!("Tempo's counters: {err}");
+                tokio::time::sleep(SCRAPE_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn of_tempo_now(
+    here: &InNamespace,
+    blueprint: &Blueprint,
+) -> Result<CounterSnapshot, EnvironmentError> {
+    let pods = counting_pods(here, blueprint);
+    if pods.is_empty() {
+        return Err(failed("Tempo has no pod that counts what is pushed"));
+    }
+    let tls = match manifests::client_certificate(blueprint) {
+        None => None,
+        Some(secret) => Some(mutual_tls(here, blueprint, &secret).await?),
+    };
+    let scrapes = pods.iter().map(|pod| {
+        let tls = tls.as_ref();
+        async move {
+            let text = port_forward::get(
+                &here.client,
+                &here.namespace,
+                pod,
+                TEMPO_HTTP_PORT,
+                "/metrics",
+                tls,
+            )
+            .await
+            .map_err(failed)?;
+            let snapshot = CounterSnapshot::parse(&text, Timestamp::now())
+                .map_err(|err| failed(format!("pod {pod}: {}", chain(&err))))?;
+            Ok::<_, EnvironmentError>(snapshot.of_instance("pod", pod))
+        }
+    });
+    let snapshots = try_join_all(scrapes).await?;
+    Ok(CounterSnapshot::merged(snapshots))
+}
+
+/// Pods of Tempo's component that counts what was pushed.
+fn counting_pods(here: &InNamespace, blueprint: &Blueprint) -> Vec<String> {
+    let component = match blueprint.variant {
+        Variant::Monolithic => "tempo",
+        Variant::Stack => "distributor",
+    };
+    tempo_pods(&here.watch.view())
+        .filter(|pod| component_of(pod) == Some(component))
+        .map(|pod| pod.name_any())
+        .collect()
+}
+
+async fn mutual_tls(
+    here: &InNamespace,
+    blueprint: &Blueprint,
+    secret: &str,
+) -> Result<MutualTls, EnvironmentError> {
+    let secrets: Api<Secret> = Api::namespaced(here.client.clone(), &here.namespace);
+    let maps: Api<ConfigMap> = Api::namespaced(here.client.clone(), &here.namespace);
+    let (pair, bundle) = futures::join!(secrets.get(secret), maps.get(manifests::CA_BUNDLE));
+    let not_read = |what: &str, err: kube::Error| failed(format!("{what}: {}", words(&err)));
+    let pair = pair
+        .map_err(|err| not_read(secret, err))?
+        .data
+        .unwrap_or_default();
+    let bundle = bundle
+        .map_err(|err| not_read(manifests::CA_BUNDLE, err))?
+        .data
+        .unwrap_or_default();
+    let of_pair = |key: &str| {
+        let value = pair.get(key).map(|value| value.0.as_slice());
+        value.ok_or_else(|| failed(format!("Secret {secret} has no {key}")))
+    };
+    let ca = bundle
+        .get("service-ca.crt")
+        .ok_or_else(|| failed(format!("{} has no service-ca.crt", manifests::CA_BUNDLE)))?;
+    let component = match blueprint.variant {
+        Variant::Monolithic => "tempo-perf".to_string(),
+        Variant::Stack => "tempo-perf-distributor".to_string(),
+    };
+    let server_name = format!("{component}.{}.svc.cluster.local", here.namespace);
+    MutualTls::new(
+        ca.as_bytes(),
+        of_pair("tls.crt")?,
+        of_pair("tls.key")?,
+        &server_name,
+    )
+    .map_err(failed)
+}
+
+/// CPU time that the collector has used.
+pub async fn collector_cpu(here: &InNamespace) -> Result<Duration, EnvironmentError> {
+    let view = here.watch.view();
+    let pods: Vec<String> = view
+        .pods
+        .values()
+        .map(|pod| pod.name_any())
+        .filter(|name| name.starts_with("perf-collector-"))
+        .collect();
+    let mut seconds = 0.0;
+    for pod in &pods {
+        let port = COLLECTOR_METRICS_PORT;
+        let path = "/metrics";
+        let text = port_forward::get(&here.client, &here.namespace, pod, port, path, None)
+            .await
+            .map_err(failed)?;
+        let snapshot =
+            CounterSnapshot::parse(&text, Timestamp::now()).map_err(|err| failed(chain(&err)))?;
+        // The operator's own reader leaves `_total` out.
+        let names = [
+            "otelcol_process_cpu_seconds_total",
+            "otelcol_process_cpu_seconds",
+        ];
+        let name = names.into_iter().find(|name| snapshot.has(name));
+        let name = name.ok_or_else(|| failed(format!("pod {pod} does not tell its CPU time")))?;
+        seconds += snapshot.sum(name, &[]);
+    }
+    if pods.is_empty() {
+        return Err(failed("the collector has no pod"));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|err| failed(err.to_string()))
+}

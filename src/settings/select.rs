@@ -1,6 +1,6 @@
 //! Which profiles an invocation runs.
 
-use super::Settings;
+use super::options::Settings;
 use crate::profile::{Discovered, nearest};
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

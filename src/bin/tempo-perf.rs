@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tempo_perf::environment::kubernetes::SweepArgs;
 use tempo_perf::error_chain::chain;
+use tempo_perf::settings::Given;
 use tempo_perf::{corpus, front_door, process, tools};
 use tempo_perf_trace_store::TraceStoreArgs;
 
@@ -20,10 +21,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     TraceStore(TraceStoreArgs),
-    Corpus(corpus::CorpusArgs),
+    Corpus(Given<corpus::CorpusArgs>),
     Tools(tools::ToolsArgs),
     Validate(ValidateArgs),
-    Sweep(SweepArgs),
+    Sweep(Given<SweepArgs>),
     /// Ends what a killed run left behind; started by the runs themselves
     #[command(hide = true)]
     Watch,
@@ -40,7 +41,7 @@ struct ValidateArgs {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Tools(args) => return args.run(),
-        Command::Sweep(args) => {
+        Command::Sweep(Given(args)) => {
             front_door::show_warnings();
             return args.run();
         }
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
             Err(err) => Err(err.into()),
         },
         Command::TraceStore(args) => run_store(args),
-        Command::Corpus(args) => corpus::run(&args).map_err(Into::into),
+        Command::Corpus(Given(args)) => corpus::run(&args).map_err(Into::into),
         Command::Watch => process::watch(std::io::stdin()).map_err(Into::into),
     };
     match done {

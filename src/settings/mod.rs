@@ -26,6 +26,7 @@ pub use kubernetes::{
     ImageSettings, KubernetesSettings, PrometheusChoice, S3Credentials, StorageSettings,
 };
 pub use malformed::Malformed;
+pub(crate) use options::{CR_DELETION_TIMEOUT, SEED};
 pub use options::{Settings, TargetChoice, TestType, ToolPaths};
 pub use select::{SelectError, find, select};
 pub use target::{Target, resolve_target};

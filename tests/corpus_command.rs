@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
 use tempo_perf::corpus::Corpus;
 use tempo_perf::k6::corpus_command::{CorpusArgs, Size, run};
@@ -62,4 +63,22 @@ fn a_directory_without_profiles_is_an_error() {
     })
     .expect_err("there are no profiles");
     assert!(error.to_string().starts_with("no profiles in "), "{error}");
+}
+
+#[test]
+fn the_seed_s_variable_counts_when_it_says_something_and_is_named_when_it_is_wrong() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let corpus = |seed: &str| {
+        Command::new(env!("CARGO_BIN_EXE_tempo-perf"))
+            .args(["corpus", "--profiles-dir"])
+            .arg(dir.path())
+            .env("TEMPO_PERF_SEED", seed)
+            .output()
+            .expect("must start")
+    };
+    let stderr = |seed| String::from_utf8(corpus(seed).stderr).expect("text");
+    assert!(stderr("").starts_with("error: no profiles in "));
+    assert!(stderr("-1").starts_with(
+        "error: TEMPO_PERF_SEED: found \"-1\"; expected a whole number from 0 to 4294967295\n"
+    ));
 }

@@ -64,15 +64,6 @@ pub struct Limits {
     pub namespace_deletion: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            cr_deletion: Duration::from_secs(120),
-            namespace_deletion: Duration::from_secs(180),
-        }
-    }
-}
-
 /// What a teardown did; nothing of the run is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "warnings are for the user"]

@@ -9,7 +9,7 @@ use super::{SweepOptions, sweep};
 use crate::environment::kubernetes::clean_up::tear_down::Limits;
 use crate::environment::kubernetes::cluster::client::{connect, reachable};
 use crate::process::Interrupt;
-use crate::units::duration;
+use crate::settings::{CR_DELETION_TIMEOUT, kubernetes::NAMESPACE_DELETION_TIMEOUT, values};
 
 /// Remove from a cluster what runs left behind that are no longer alive
 ///
@@ -19,8 +19,8 @@ use crate::units::duration;
 /// is 0 when nothing that was abandoned is left.
 #[derive(Debug, Args)]
 pub struct SweepArgs {
-    /// Context of the kubeconfig [env: TEMPO_PERF_CONTEXT] [default: the current one]
-    #[arg(long)]
+    /// Context of the kubeconfig [default: the current one]
+    #[arg(long, env = "TEMPO_PERF_CONTEXT", value_parser = values::text)]
     context: Option<String>,
     /// Only this namespace
     #[arg(long)]
@@ -28,14 +28,15 @@ pub struct SweepArgs {
     /// Only show what would be removed
     #[arg(long)]
     dry_run: bool,
-    /// How long custom resources may take to go before their finalizers are taken
-    /// away [env: TEMPO_PERF_CR_DELETION_TIMEOUT] [default: 120s]
-    #[arg(long, value_name = "TIME", value_parser = timeout)]
-    cr_deletion_timeout: Option<Duration>,
+    /// How long custom resources may take to go before their finalizers are taken away
+    #[arg(long, env = "TEMPO_PERF_CR_DELETION_TIMEOUT", default_value = CR_DELETION_TIMEOUT)]
+    #[arg(value_name = "TIME", value_parser = values::time)]
+    cr_deletion_timeout: Duration,
     /// How long a namespace may take to go
-    /// [env: TEMPO_PERF_NAMESPACE_DELETION_TIMEOUT] [default: 180s]
-    #[arg(long, value_name = "TIME", value_parser = timeout)]
-    namespace_deletion_timeout: Option<Duration>,
+    #[arg(long, env = "TEMPO_PERF_NAMESPACE_DELETION_TIMEOUT")]
+    #[arg(default_value = NAMESPACE_DELETION_TIMEOUT)]
+    #[arg(value_name = "TIME", value_parser = values::time)]
+    namespace_deletion_timeout: Duration,
 }
 
 impl SweepArgs {
@@ -64,8 +65,6 @@ impl SweepArgs {
 
     /// Whether nothing that was abandoned is left.
     fn try_run(self, interrupt: &Interrupt) -> Result<bool, String> {
-        let limits = self.limits()?;
-        let context = self.context.or_else(|| variable("TEMPO_PERF_CONTEXT"));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -73,11 +72,14 @@ impl SweepArgs {
         let options = SweepOptions {
             namespace: self.namespace,
             dry_run: self.dry_run,
-            limits,
+            limits: Limits {
+                cr_deletion: self.cr_deletion_timeout,
+                namespace_deletion: self.namespace_deletion_timeout,
+            },
             interrupt,
         };
         runtime.block_on(async {
-            let connected = connect(context.as_deref())
+            let connected = connect(self.context.as_deref())
                 .await
                 .map_err(|error| error.to_string())?;
             let version = tokio::select! {
@@ -102,54 +104,29 @@ impl SweepArgs {
             Ok(swept.failed.is_empty())
         })
     }
-
-    fn limits(&self) -> Result<Limits, String> {
-        let default = Limits::default();
-        let chosen = |flag: Option<Duration>, name: &str, default| match (flag, variable(name)) {
-            (Some(time), _) => Ok(time),
-            (None, Some(text)) => timeout(&text).map_err(|error| format!("{name}: {error}")),
-            (None, None) => Ok(default),
-        };
-        Ok(Limits {
-            cr_deletion: chosen(
-                self.cr_deletion_timeout,
-                "TEMPO_PERF_CR_DELETION_TIMEOUT",
-                default.cr_deletion,
-            )?,
-            namespace_deletion: chosen(
-                self.namespace_deletion_timeout,
-                "TEMPO_PERF_NAMESPACE_DELETION_TIMEOUT",
-                default.namespace_deletion,
-            )?,
-        })
-    }
-}
-
-/// A variable; an empty one counts as unset.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    match duration::parse(text)? {
-        Duration::ZERO => Err(format!(
-            "found {text:?}, which leaves no time at all; expected for example 30s or 2m"
-        )),
-        time => Ok(time),
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
     use super::*;
+    use crate::settings::Given;
 
     #[test]
     fn a_timeout_must_leave_some_time() {
-        assert_eq!(timeout("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(
-            timeout("0s").unwrap_err(),
-            "found \"0s\", which leaves no time at all; expected for example 30s or 2m"
+        let read = |time: &str| {
+            let flag = format!("--cr-deletion-timeout={time}");
+            let command = Given::<SweepArgs>::augment_args(Command::new("sweep"));
+            let matches = command.get_matches_from(["sweep", &flag]);
+            Given::<SweepArgs>::from_arg_matches(&matches)
+        };
+        let Given(args) = read("90s").unwrap();
+        assert_eq!(args.cr_deletion_timeout, Duration::from_secs(90));
+        let message = |time| read(time).unwrap_err().to_string();
+        assert!(
+            message("0s").contains("--cr-deletion-timeout: found \"0s\", which is zero; expected ")
         );
-        assert!(timeout("90").unwrap_err().contains("has no unit"));
+        assert!(message("90").contains("has no unit"));
     }
 }

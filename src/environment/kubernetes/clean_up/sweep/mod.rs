@@ -309,7 +309,10 @@ mod tests {
         let options = SweepOptions {
             namespace: namespace.map(str::to_owned),
             dry_run: true,
-            limits: Limits::default(),
+            limits: Limits {
+                cr_deletion: Duration::ZERO,
+                namespace_deletion: Duration::ZERO,
+            },
             interrupt: &Interrupt::manual(),
         };
         assert_eq!(options.covers("tempo-perf-small"), expected);

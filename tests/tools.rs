@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempo_perf::error_chain::chain;
 use tempo_perf::process::{Interrupt, Supervisor};
-use tempo_perf::settings::ToolPaths;
+use tempo_perf::settings::ToolSettings;
 use tempo_perf::tools::{Origin, Progress, Tool, ToolStatus, Toolbox};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -112,10 +112,10 @@ while [ $# -gt 0 ]; do [ "$1" = -o ] && out=$2; shift; done
         self.toolbox_with(|_| {})
     }
 
-    fn toolbox_with(&self, change: impl FnOnce(&mut ToolPaths)) -> Toolbox {
-        let mut paths = ToolPaths {
+    fn toolbox_with(&self, change: impl FnOnce(&mut ToolSettings)) -> Toolbox {
+        let mut paths = ToolSettings {
             cache: self.path("cache"),
-            ..ToolPaths::default()
+            ..ToolSettings::default()
         };
         change(&mut paths);
         Toolbox::new(

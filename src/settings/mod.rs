@@ -9,6 +9,7 @@ pub(crate) mod options;
 mod parse;
 mod select;
 mod target;
+mod tools;
 
 pub use kubernetes::{
     ImageSettings, KubernetesSettings, PrometheusChoice, S3Credentials, StorageSettings,
@@ -16,6 +17,7 @@ pub use kubernetes::{
 pub use parse::{Invocation, Malformed, SettingsError};
 pub use select::{SelectError, find, select};
 pub use target::{Target, resolve_target};
+pub use tools::{ReleaseAddresses, ToolSettings, ToolSource};
 
 use std::fmt;
 use std::path::PathBuf;
@@ -69,7 +71,7 @@ pub struct Settings {
 
     /// TEMPO_PERF_SEED: what the corpus and the order of payloads are made from.
     pub seed: u32,
-    pub tools: ToolPaths,
+    pub tools: ToolSettings,
     pub kubernetes: KubernetesSettings,
     /// TEMPO_PERF_STORE_FAULTS: faults that the built-in trace store is to have,
     /// for tests of this program; named in every report.
@@ -111,24 +113,13 @@ impl Default for Settings {
             cr_deletion_timeout: Duration::from_secs(120),
             max_concurrent_queries: 5,
             seed: 1,
-            tools: ToolPaths::default(),
+            tools: ToolSettings::default(),
             kubernetes: KubernetesSettings::default(),
             store_faults: Vec::new(),
             profiles_source: "--profiles".into(),
             size_source: "--size".into(),
         }
     }
-}
-
-/// TEMPO_PERF_{K6,OTELCOL,PROMETHEUS,TEMPO}_BIN and the cache of built tools.
-#[derive(Debug, Clone, Default)]
-pub struct ToolPaths {
-    pub k6: Option<PathBuf>,
-    pub otelcol: Option<PathBuf>,
-    pub prometheus: Option<PathBuf>,
-    pub tempo: Option<PathBuf>,
-    /// TEMPO_PERF_TOOLS_DIR, else `$XDG_CACHE_HOME/tempo-perf/tools`.
-    pub cache: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -41,7 +41,7 @@ const TOOLS: &str = "Tools";
 
 use Takes::{List, Switch, Value};
 
-use super::kubernetes;
+use super::{kubernetes, tools};
 
 pub const PROFILES: Opt = Opt {
     flag: "profiles",
@@ -387,7 +387,7 @@ pub const K6_BIN: Opt = Opt {
     takes: Value("FILE"),
     default: "",
     heading: TOOLS,
-    help: "k6 to use; built or found on PATH when absent, as are the collector and Prometheus",
+    help: "k6 to use; found on PATH or got by --tools when absent, as are the collector and Prometheus",
 };
 pub const OTELCOL_BIN: Opt = Opt {
     flag: "otelcol-bin",
@@ -419,10 +419,59 @@ pub const TOOLS_DIR: Opt = Opt {
     takes: Value("DIR"),
     default: "~/.cache/tempo-perf/tools",
     heading: TOOLS,
-    help: "Where built tools are kept",
+    help: "Where downloaded and built tools are kept",
+};
+pub const TEMPO_VERSION: Opt = Opt {
+    flag: "tempo-version",
+    variable: "TEMPO_PERF_TEMPO_VERSION",
+    takes: Value("VERSION"),
+    default: "",
+    heading: TOOLS,
+    help: "Release of Tempo to download and run for the local target, for example 3.0.3",
+};
+pub const TOOLS_SOURCE: Opt = Opt {
+    flag: "tools",
+    variable: "TEMPO_PERF_TOOLS",
+    takes: Value("HOW"),
+    default: "auto",
+    heading: TOOLS,
+    help: "How tools are got: download (the projects' releases), build (with Go), or auto: \
+           download, and build what cannot be downloaded",
+};
+pub const K6_RELEASES: Opt = Opt {
+    flag: "k6-releases",
+    variable: "TEMPO_PERF_K6_RELEASES",
+    takes: Value("URL"),
+    default: tools::K6_RELEASES,
+    heading: TOOLS,
+    help: "Where k6 is downloaded from, for a mirror",
+};
+pub const OTELCOL_RELEASES: Opt = Opt {
+    flag: "otelcol-releases",
+    variable: "TEMPO_PERF_OTELCOL_RELEASES",
+    takes: Value("URL"),
+    default: tools::OTELCOL_RELEASES,
+    heading: TOOLS,
+    help: "Where the collector is downloaded from",
+};
+pub const PROMETHEUS_RELEASES: Opt = Opt {
+    flag: "prometheus-releases",
+    variable: "TEMPO_PERF_PROMETHEUS_RELEASES",
+    takes: Value("URL"),
+    default: tools::PROMETHEUS_RELEASES,
+    heading: TOOLS,
+    help: "Where Prometheus is downloaded from",
+};
+pub const TEMPO_RELEASES: Opt = Opt {
+    flag: "tempo-releases",
+    variable: "TEMPO_PERF_TEMPO_RELEASES",
+    takes: Value("URL"),
+    default: tools::TEMPO_RELEASES,
+    heading: TOOLS,
+    help: "Where Tempo is downloaded from",
 };
 
-pub const ALL: [&Opt; 47] = [
+pub const ALL: [&Opt; 53] = [
     &PROFILES,
     &PROFILES_DIR,
     &TEST_TYPE,
@@ -469,5 +518,11 @@ pub const ALL: [&Opt; 47] = [
     &OTELCOL_BIN,
     &PROMETHEUS_BIN,
     &TEMPO_BIN,
+    &TEMPO_VERSION,
+    &TOOLS_SOURCE,
     &TOOLS_DIR,
+    &K6_RELEASES,
+    &OTELCOL_RELEASES,
+    &PROMETHEUS_RELEASES,
+    &TEMPO_RELEASES,
 ];

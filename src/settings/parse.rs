@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::options::{self, Opt};
-use super::{Settings, TargetChoice, command, duration, kubernetes};
+use super::{Settings, TargetChoice, command, duration, kubernetes, tools};
 use crate::profile::{check_format, limits, nearest, without_user};
 use crate::units::{ByteRate, EventRate};
 
@@ -186,13 +186,7 @@ fn settings(given: &mut Given) -> Settings {
         seed: given
             .count(&options::SEED, 0, u32::MAX)
             .unwrap_or(default.seed),
-        tools: super::ToolPaths {
-            k6: given.path(&options::K6_BIN),
-            otelcol: given.path(&options::OTELCOL_BIN),
-            prometheus: given.path(&options::PROMETHEUS_BIN),
-            tempo: given.path(&options::TEMPO_BIN),
-            cache: given.path(&options::TOOLS_DIR).unwrap_or_default(),
-        },
+        tools: tools::read(given),
         kubernetes: kubernetes::read(given),
         store_faults: given.store_faults(),
         profiles_source: given.source(&options::PROFILES),
@@ -246,12 +240,12 @@ impl Given<'_> {
     }
 
     /// The name that an option was given by, else its flag.
-    fn source(&self, option: &Opt) -> String {
+    pub(super) fn source(&self, option: &Opt) -> String {
         self.find(option)
             .map_or_else(|| format!("--{}", option.flag), |(source, _)| source)
     }
 
-    fn refuse(&mut self, option: &Opt, found: String, expected: String) {
+    pub(super) fn refuse(&mut self, option: &Opt, found: String, expected: String) {
         let source = self.source(option);
         self.malformed.push(Malformed {
             source,
@@ -448,7 +442,7 @@ impl Given<'_> {
         self.malformed.push(Malformed {
             source: options::TOOLS_DIR.variable.to_owned(),
             found: "no value, and neither XDG_CACHE_HOME nor HOME".to_owned(),
-            expected: "a directory to keep the built tools in".to_owned(),
+            expected: "a directory to keep the tools in".to_owned(),
         });
         PathBuf::new()
     }

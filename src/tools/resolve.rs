@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error_chain::chain;
 use crate::process::{Interrupt, Supervisor};
-use crate::settings::ToolPaths;
+use crate::settings::ToolSettings;
 
 use super::build::{self, BuildError, Builder};
 use super::inspect::{self, InspectError, Trust, Version};
@@ -75,7 +75,7 @@ impl Tempo {
 
 /// Finds and builds tools.
 pub struct Toolbox {
-    paths: ToolPaths,
+    paths: ToolSettings,
     search_path: OsString,
     supervisor: Supervisor,
     interrupt: Interrupt,
@@ -84,7 +84,7 @@ pub struct Toolbox {
 
 impl Toolbox {
     pub fn new(
-        paths: ToolPaths,
+        paths: ToolSettings,
         supervisor: Supervisor,
         interrupt: Interrupt,
         progress: Progress,

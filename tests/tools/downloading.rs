@@ -1,5 +1,4 @@
-//! Downloading releases from a page of the test's own.
-#![cfg(target_os = "linux")]
+//! Downloading releases from a page of the test's own, whose archives are for Linux.
 
 use std::fs;
 use std::time::{Duration, Instant};

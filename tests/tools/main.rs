@@ -4,7 +4,9 @@
 #![cfg(unix)]
 
 mod building;
+#[cfg(target_os = "linux")]
 mod downloading;
 mod finding;
 mod machine;
+#[cfg(target_os = "linux")]
 mod releases;

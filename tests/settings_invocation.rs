@@ -44,7 +44,7 @@ fn nothing_said_gives_the_defaults() {
     let expected = format!(
         "{:?}",
         Settings {
-            tools: tempo_perf::settings::ToolPaths {
+            tools: tempo_perf::settings::ToolSettings {
                 cache: "/home/user/.cache/tempo-perf/tools".into(),
                 ..Default::default()
             },
@@ -141,6 +141,18 @@ fn every_flag_works() {
 #[case::prometheus("TEMPO_PERF_PROMETHEUS_BIN=x", "--prometheus-bin=x")]
 #[case::tempo("TEMPO_PERF_TEMPO_BIN=x", "--tempo-bin=x")]
 #[case::tools("TEMPO_PERF_TOOLS_DIR=x", "--tools-dir=x")]
+#[case::tools_source("TEMPO_PERF_TOOLS=build", "--tools=build")]
+#[case::tempo_version("TEMPO_PERF_TEMPO_VERSION=v3.0.3", "--tempo-version=3.0.3")]
+#[case::k6_releases("TEMPO_PERF_K6_RELEASES=http://m/k6", "--k6-releases=http://m/k6")]
+#[case::otelcol_releases(
+    "TEMPO_PERF_OTELCOL_RELEASES=http://m/c",
+    "--otelcol-releases=http://m/c"
+)]
+#[case::prometheus_releases(
+    "TEMPO_PERF_PROMETHEUS_RELEASES=http://m/p",
+    "--prometheus-releases=http://m/p"
+)]
+#[case::tempo_releases("TEMPO_PERF_TEMPO_RELEASES=http://m/t", "--tempo-releases=http://m/t")]
 #[case::context("TEMPO_PERF_CONTEXT=kind-perf", "--context=kind-perf")]
 #[case::node_selector(
     "TEMPO_PERF_NODE_SELECTOR=a=b,c=",
@@ -701,4 +713,37 @@ mod selection {
             "no profile matches anything in profiles; expected a YAML file for each profile in the profiles directory"
         );
     }
+}
+
+#[rstest]
+#[case::release("2.10.8", Some("2.10.8"))]
+#[case::as_the_tag("v3.0.3", Some("3.0.3"))]
+#[case::candidate("3.1.0-rc.0", Some("3.1.0-rc.0"))]
+#[case::two_numbers("3.0", None)]
+#[case::four_numbers("3.0.0.1", None)]
+#[case::word("latest", None)]
+#[case::empty_suffix("3.0.3-", None)]
+#[case::path("3.0.3-a/../../x", None)]
+#[case::nothing("v", None)]
+fn versions_of_tempo(#[case] given: &str, #[case] expected: Option<&str>) {
+    let version = parse(&format!("--tempo-version={given}"), "")
+        .ok()
+        .and_then(|invocation| invocation.settings.tools.tempo_version);
+    assert_eq!(version.as_deref(), expected);
+}
+
+#[test]
+fn what_is_wrong_with_settings_of_tools_is_told() {
+    let messages = [
+        refused("--tools=dowload", ""),
+        refused("--tempo-version=latest", ""),
+        refused("", "TEMPO_PERF_K6_RELEASES=github.com/grafana/k6"),
+        refused("--tempo-version=3.0.3", "TEMPO_PERF_TEMPO_BIN=/bin/tempo"),
+    ];
+    insta::assert_snapshot!(messages.join("\n"), @r#"
+    --tools: found "dowload"; expected download (known are auto, download, build)
+    --tempo-version: found "latest"; expected a release of Grafana Tempo, for example 2.10.8 or 3.0.3
+    TEMPO_PERF_K6_RELEASES: found "github.com/grafana/k6"; expected an http:// or https:// URL with v1.2.3/FILE below it, as on a release page
+    --tempo-version: found "3.0.3"; expected no version, as TEMPO_PERF_TEMPO_BIN names a Tempo already
+    "#);
 }

@@ -104,7 +104,7 @@ fn complete(read: &mut Read<Settings>, variable: Variables) {
             None => read.malformed.push(Malformed {
                 source: "TEMPO_PERF_TOOLS_DIR".to_owned(),
                 found: "no value, and neither XDG_CACHE_HOME nor HOME".to_owned(),
-                expected: "a directory to keep the built tools in".to_owned(),
+                expected: "a directory to keep the tools in".to_owned(),
             }),
         }
     }
@@ -127,6 +127,12 @@ fn refuse_what_does_not_go_together(read: &mut Read<Settings>) {
     {
         let expected = format!("at most {}, which is {max}", read.source("--vus-max"));
         read.refuse("--vus-min", min.to_string(), expected);
+    }
+    if let (Some(_), Some(version)) = (&read.value.tools.tempo, &read.value.tools.tempo_version) {
+        let found = format!("{version:?}");
+        let other = read.source("--tempo-bin");
+        let expected = format!("no version, as {other} names a Tempo already");
+        read.refuse("--tempo-version", found, expected);
     }
     let no_endpoint = !read.is_said("--tempo-endpoint") && !read.is_said("--tempo-query-endpoint");
     if read.value.target == TargetChoice::Endpoint && no_endpoint {

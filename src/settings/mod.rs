@@ -17,6 +17,7 @@ mod malformed;
 mod options;
 mod select;
 mod target;
+mod tools;
 pub(crate) mod values;
 
 pub use given::Given;
@@ -26,6 +27,7 @@ pub use kubernetes::{
 };
 pub use malformed::Malformed;
 pub(crate) use options::{CR_DELETION_TIMEOUT, SEED};
-pub use options::{Settings, TargetChoice, TestType, ToolPaths};
+pub use options::{Settings, TargetChoice, TestType};
 pub use select::{SelectError, find, select};
 pub use target::{Target, resolve_target};
+pub use tools::{ReleaseAddresses, ToolSettings, ToolSource};

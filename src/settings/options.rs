@@ -6,7 +6,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args, Command, ValueEnum};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -14,6 +13,7 @@ use url::Url;
 use super::given;
 use super::headings::{self, CASES, LIMITS, LOAD, PLACE, RESULTS};
 use super::kubernetes::KubernetesSettings;
+use super::tools::ToolSettings;
 use super::values::{self, count};
 use crate::profile::{TraceProfile, limits};
 use crate::units::{ByteRate, EventRate};
@@ -129,7 +129,7 @@ pub struct Settings {
     #[command(flatten, next_help_heading = headings::KUBERNETES)]
     pub kubernetes: KubernetesSettings,
     #[command(flatten, next_help_heading = headings::TOOLS)]
-    pub tools: ToolPaths,
+    pub tools: ToolSettings,
 
     /// TEMPO_PERF_STORE_FAULTS: faults that the built-in trace store is to have,
     /// for tests of this program; named in every report. Not an option, as it is
@@ -166,33 +166,6 @@ impl Settings {
             .unwrap_or_else(|| panic!("there is no option {flag}"));
         format!("{flag} or {}", variable.display())
     }
-}
-
-/// The tools that were named, and the cache of built ones.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ToolPaths {
-    /// k6 to use; built or found on PATH when absent, as are the collector and Prometheus
-    #[arg(id = "k6-bin", long, env = "TEMPO_PERF_K6_BIN")]
-    #[arg(value_name = "FILE")]
-    pub k6: Option<PathBuf>,
-    /// OpenTelemetry Collector to use
-    #[arg(id = "otelcol-bin", long, env = "TEMPO_PERF_OTELCOL_BIN")]
-    #[arg(value_name = "FILE")]
-    pub otelcol: Option<PathBuf>,
-    /// Prometheus to use
-    #[arg(id = "prometheus-bin", long, env = "TEMPO_PERF_PROMETHEUS_BIN")]
-    #[arg(value_name = "FILE")]
-    pub prometheus: Option<PathBuf>,
-    /// Tempo to run for the local target [default: tempo on PATH, else the built-in trace store]
-    #[arg(id = "tempo-bin", long, env = "TEMPO_PERF_TEMPO_BIN")]
-    #[arg(value_name = "FILE")]
-    pub tempo: Option<PathBuf>,
-    // Empty until the user's directories are known.
-    /// Where built tools are kept [default: ~/.cache/tempo-perf/tools]
-    #[arg(id = "tools-dir", long, env = "TEMPO_PERF_TOOLS_DIR")]
-    #[arg(default_value = "", value_name = "DIR")]
-    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
-    pub cache: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

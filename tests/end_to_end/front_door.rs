@@ -39,11 +39,15 @@ const PLAIN_VARIABLES: [&str; 8] = [
 ];
 
 /// Variables that choose the tools that a run finds, and no more.
-const TOOL_VARIABLES: [&str; 4] = [
+const TOOL_VARIABLES: [&str; 8] = [
     "TEMPO_PERF_K6_BIN",
     "TEMPO_PERF_OTELCOL_BIN",
     "TEMPO_PERF_PROMETHEUS_BIN",
     "TEMPO_PERF_TOOLS_DIR",
+    "TEMPO_PERF_TOOLS",
+    "TEMPO_PERF_K6_RELEASES",
+    "TEMPO_PERF_OTELCOL_RELEASES",
+    "TEMPO_PERF_PROMETHEUS_RELEASES",
 ];
 
 /// The right to run a load: two at once would measure each other. A file lock,

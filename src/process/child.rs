@@ -1,18 +1,17 @@
-//! A running child and what is known of it at its end.
+//! A running child: what is known of it, and how it is stopped.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::keeper::Shared;
+use super::exit::Exit;
 use super::procfs;
+use super::shared::Shared;
 use super::spec::LogFile;
 
 /// How long a dropped child may take to end by itself.
@@ -21,45 +20,6 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// A tail is read from at most this much of the file's end.
 const TAIL_BYTES: u64 = 64 * 1024;
 const TAIL_LINES: usize = 20;
-
-/// What a child used until its end, with the descendants that it waited for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub user: Duration,
-    pub system: Duration,
-    /// Never less than our own size when the child was started: Linux counts the
-    /// process before its exec. [`Child::peak_memory_now`] does not.
-    pub max_rss_bytes: u64,
-}
-
-impl Usage {
-    pub fn cpu(&self) -> Duration {
-        self.user + self.system
-    }
-}
-
-/// How a child ended.
-#[derive(Debug, Clone)]
-pub struct Exit {
-    pub status: ExitStatus,
-    pub usage: Usage,
-    /// From the start of the child to its end.
-    pub ran: Duration,
-}
-
-impl Exit {
-    /// "exit code 99" or "signal SIGKILL".
-    pub fn describe(&self) -> String {
-        match (self.status.code(), self.status.signal()) {
-            (Some(code), _) => format!("exit code {code}"),
-            (None, Some(number)) => match Signal::try_from(number) {
-                Ok(signal) => format!("signal {signal}"),
-                Err(_) => format!("signal {number}"),
-            },
-            (None, None) => self.status.to_string(),
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ReportError;
 use super::atomic_file::write_atomically;
-use super::document::{Report, SCHEMA_VERSION};
+use super::document::Report;
 use super::junit::case_junit;
 use crate::k6::Run;
 use crate::metrics::{Collected, write_csv};
@@ -270,28 +270,6 @@ pub fn write_metrics_csv(path: &Path, collected: &Collected) -> Result<(), Repor
             other => io::Error::other(format!("{other:?}")),
         })
     })
-}
-
-/// Reads a report. Fails for files that are none, and for other schema versions.
-pub(super) fn read_report(path: &Path) -> Result<Report, ReportError> {
-    #[derive(Deserialize)]
-    struct Version {
-        schema_version: u64,
-    }
-    let text = fs::read(path).map_err(ReportError::read(path))?;
-    let not_a_report = |source| ReportError::NotAReport {
-        path: path.to_owned(),
-        source,
-    };
-    // The version first: with another one, a missing field says nothing.
-    let Version { schema_version } = serde_json::from_slice(&text).map_err(not_a_report)?;
-    if schema_version != u64::from(SCHEMA_VERSION) {
-        return Err(ReportError::SchemaVersion {
-            path: path.to_owned(),
-            found: schema_version,
-        });
-    }
-    serde_json::from_slice(&text).map_err(not_a_report)
 }
 
 fn lock(dir: &Path, profile: &str) -> Result<File, ReportError> {

@@ -41,19 +41,16 @@ pub const COMPONENTS: [&str; 18] = [
 ];
 
 /// Ends of names behind `{profile}-`, but for the logs of components.
-const ENDINGS: [&str; 14] = [
+const ENDINGS: [&str; 11] = [
     "k6-ingestion.log",
     "k6-query.log",
-    "k6-combined.log",
     "k6-readback.log",
     "k6-ingestion-metrics.json",
     "k6-query-metrics.json",
-    "k6-combined-metrics.json",
     "k6-readback-metrics.json",
     "metrics.csv",
     "junit.xml",
     "report.json",
-    "dashboard.html",
     "events.json",
     "objects.json",
 ];
@@ -63,7 +60,6 @@ const ENDINGS: [&str; 14] = [
 pub enum K6Run {
     Ingestion,
     Query,
-    Combined,
     ReadBack,
 }
 
@@ -72,7 +68,6 @@ impl K6Run {
         match self {
             Self::Ingestion => "ingestion",
             Self::Query => "query",
-            Self::Combined => "combined",
             Self::ReadBack => "readback",
         }
     }
@@ -83,7 +78,6 @@ impl K6Run {
 pub struct OutputDir {
     dir: PathBuf,
     profile: String,
-    moved_to: Option<PathBuf>,
     /// Closing it gives the lock back. The file stays: removing it could take
     /// the lock from a run that has just opened it.
     _lock: File,
@@ -118,23 +112,17 @@ impl OutputDir {
         probe.close().map_err(unusable)?;
 
         let lock = lock(dir, profile)?;
-        let mut output = Self {
+        let output = Self {
             dir: dir.to_owned(),
             profile: profile.to_owned(),
-            moved_to: None,
             _lock: lock,
         };
-        output.moved_to = output.move_earlier_aside()?;
+        output.move_earlier_aside()?;
         Ok(output)
     }
 
     pub fn path(&self) -> &Path {
         &self.dir
-    }
-
-    /// Where the files of the earlier run went, if there were any.
-    pub fn moved_to(&self) -> Option<&Path> {
-        self.moved_to.as_deref()
     }
 
     /// k6's own output.
@@ -237,10 +225,10 @@ impl OutputDir {
         self.dir.join(format!("{}-{ending}", self.profile))
     }
 
-    fn move_earlier_aside(&self) -> Result<Option<PathBuf>, ReportError> {
+    fn move_earlier_aside(&self) -> Result<(), ReportError> {
         let names = self.existing_files()?;
         if names.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let time = self.time_of_earlier_run(&names)?;
         let time = time
@@ -254,7 +242,7 @@ impl OutputDir {
             let (from, to) = (self.dir.join(&name), target.join(&name));
             fs::rename(&from, &to).map_err(|source| ReportError::MoveAside { from, to, source })?;
         }
-        Ok(Some(target))
+        Ok(())
     }
 
     /// From its report; else, when it was killed before it wrote one that can
@@ -420,12 +408,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let output = OutputDir::open(dir.path(), "small").unwrap();
         let mut paths = vec![output.metrics_csv(), output.junit(), output.report()];
-        for run in [
-            K6Run::Ingestion,
-            K6Run::Query,
-            K6Run::Combined,
-            K6Run::ReadBack,
-        ] {
+        for run in [K6Run::Ingestion, K6Run::Query, K6Run::ReadBack] {
             paths.extend([output.k6_log(run), output.k6_metrics(run)]);
         }
         for component in COMPONENTS {

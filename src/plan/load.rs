@@ -34,12 +34,6 @@ pub struct IngestionLoad {
 }
 
 impl IngestionLoad {
-    /// The rate that k6 is given: a whole number of requests in 1,000 s.
-    pub fn planned_bytes_per_second(&self) -> ByteRate {
-        let requests = self.requests_per_second.per_thousand_seconds() as f64 / 1000.0;
-        ByteRate::from_bytes_per_second(requests * self.mean_request_bytes)
-    }
-
     pub fn traces_per_second(&self) -> EventRate {
         EventRate::per_second(
             self.requests_per_second.as_per_second() * f64::from(self.traces_per_request),

@@ -34,7 +34,6 @@ pub enum How {
 #[derive(Debug, Clone)]
 pub struct Stopped {
     pub how: How,
-    pub took: Duration,
     pub exit: Exit,
 }
 
@@ -67,17 +66,9 @@ pub struct Child {
 }
 
 impl Child {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The process, and the number of its group.
     pub fn pid(&self) -> i32 {
         self.shared.pid
-    }
-
-    pub fn command_line(&self) -> &str {
-        &self.command_line
     }
 
     /// Waits for the end of the child and of all others in its group.
@@ -91,16 +82,11 @@ impl Child {
 
     /// Ends the group: SIGTERM, and SIGKILL after `grace`.
     pub async fn stop(&self, grace: Duration) -> Result<Stopped, StopError> {
-        let start = Instant::now();
-        let done = |how, exit| Stopped {
-            how,
-            took: start.elapsed(),
-            exit,
-        };
+        let done = |how, exit| Stopped { how, exit };
         if let Some(exit) = self.try_wait() {
             return Ok(done(How::AlreadyEnded, exit));
         }
-        self.shared.set_deadline(start + grace);
+        self.shared.set_deadline(Instant::now() + grace);
         self.signal(Signal::SIGTERM)?;
         if let Ok(exit) = tokio::time::timeout(grace, self.wait()).await {
             return Ok(done(How::Terminated, exit));
@@ -116,22 +102,12 @@ impl Child {
         }
     }
 
-    /// Lets the child run on without us, even past our end.
-    pub fn leave_running(mut self) {
-        self.kept = true;
-    }
-
     /// CPU time so far, and after the end that of [`Usage`].
     pub fn cpu_time_now(&self) -> Option<Duration> {
         match self.try_wait() {
             Some(exit) => Some(exit.usage.cpu()),
             None => procfs::Stat::of(self.pid())?.cpu_time(),
         }
-    }
-
-    /// The largest resident size so far, in bytes; only while the child runs.
-    pub fn peak_memory_now(&self) -> Option<u64> {
-        procfs::peak_memory(self.pid())
     }
 
     /// The last lines that this child wrote: of stderr, else of stdout.

@@ -12,7 +12,7 @@ pub struct Usage {
     pub user: Duration,
     pub system: Duration,
     /// Never less than our own size when the child was started: Linux counts the
-    /// process before its exec. [`super::Child::peak_memory_now`] does not.
+    /// process before its exec.
     pub max_rss_bytes: u64,
 }
 

@@ -42,7 +42,7 @@ pub const COMPONENTS: [&str; 18] = [
 ];
 
 /// Ends of names behind `{profile}-`, but for the logs of components.
-const ENDINGS: [&str; 12] = [
+const ENDINGS: [&str; 11] = [
     "k6-ingestion.log",
     "k6-query.log",
     "k6-readback.log",
@@ -52,7 +52,6 @@ const ENDINGS: [&str; 12] = [
     "metrics.csv",
     "junit.xml",
     "report.json",
-    "dashboard.html",
     "events.json",
     "objects.json",
 ];
@@ -62,7 +61,6 @@ const ENDINGS: [&str; 12] = [
 pub struct OutputDir {
     dir: PathBuf,
     profile: String,
-    moved_to: Option<PathBuf>,
     /// Closing it gives the lock back. The file stays: removing it could take
     /// the lock from a run that has just opened it.
     _lock: File,
@@ -97,23 +95,17 @@ impl OutputDir {
         probe.close().map_err(unusable)?;
 
         let lock = lock(dir, profile)?;
-        let mut output = Self {
+        let output = Self {
             dir: dir.to_owned(),
             profile: profile.to_owned(),
-            moved_to: None,
             _lock: lock,
         };
-        output.moved_to = output.move_earlier_aside()?;
+        output.move_earlier_aside()?;
         Ok(output)
     }
 
     pub fn path(&self) -> &Path {
         &self.dir
-    }
-
-    /// Where the files of the earlier run went, if there were any.
-    pub fn moved_to(&self) -> Option<&Path> {
-        self.moved_to.as_deref()
     }
 
     /// k6's own output.
@@ -216,10 +208,10 @@ impl OutputDir {
         self.dir.join(format!("{}-{ending}", self.profile))
     }
 
-    fn move_earlier_aside(&self) -> Result<Option<PathBuf>, ReportError> {
+    fn move_earlier_aside(&self) -> Result<(), ReportError> {
         let names = self.existing_files()?;
         if names.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let time = self.time_of_earlier_run(&names)?;
         let time = time
@@ -233,7 +225,7 @@ impl OutputDir {
             let (from, to) = (self.dir.join(&name), target.join(&name));
             fs::rename(&from, &to).map_err(|source| ReportError::MoveAside { from, to, source })?;
         }
-        Ok(Some(target))
+        Ok(())
     }
 
     /// From its report; else, when it was killed before it wrote one that can

@@ -84,10 +84,12 @@ async fn stop_ends_the_child_and_leaves_no_zombie() {
     let child = supervisor().spawn(shell("sleeper", "sleep 600")).unwrap();
     let pid = child.pid();
     assert!(is_running(pid));
+    let start = Instant::now();
     let stopped = child.stop(LIMIT).await.unwrap();
+    let took = start.elapsed();
     assert_eq!(stopped.how, How::Terminated);
     assert_eq!(stopped.exit.describe(), "signal SIGTERM");
-    assert!(stopped.took < Duration::from_secs(5), "{:?}", stopped.took);
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(state_of(pid), None, "the child must be reaped");
     let again = child.stop(LIMIT).await.unwrap();
     assert_eq!(again.how, How::AlreadyEnded);
@@ -104,9 +106,11 @@ async fn a_child_that_ignores_sigterm_is_killed_after_its_grace() {
     let child = supervisor().spawn(shell("stubborn", &script)).unwrap();
     assert_eq!(pid_in(&ready), child.pid());
     let grace = Duration::from_millis(300);
+    let start = Instant::now();
     let stopped = child.stop(grace).await.unwrap();
+    let took = start.elapsed();
     assert_eq!(stopped.how, How::Killed);
-    assert!(stopped.took >= grace && stopped.took < grace + Duration::from_secs(3));
+    assert!(took >= grace && took < grace + Duration::from_secs(3));
     assert_eq!(stopped.exit.describe(), "signal SIGKILL");
     assert_eq!(state_of(child.pid()), None);
 }
@@ -191,7 +195,6 @@ async fn usage_and_cpu_time_are_those_of_the_child() {
             .cpu_time_now()
             .is_some_and(|cpu| cpu >= Duration::from_millis(50))
     });
-    assert!(child.peak_memory_now().unwrap() > 100_000);
     let exit = child.stop(LIMIT).await.unwrap().exit;
     assert!(exit.usage.cpu() >= Duration::from_millis(50), "{exit:?}");
     assert!(exit.usage.max_rss_bytes > 500_000, "{exit:?}");

@@ -6,12 +6,15 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message;
-use tempo_perf::corpus::{Corpus, MAX_CORPUS_BYTES, TraceIdentity};
+use tempo_perf::corpus::{Corpus, TraceIdentity};
 use tempo_perf::profile::TraceProfile;
 
 const SEED: u32 = 42;
 const RUN: u32 = 9;
 const END: u64 = 1_795_415_000_123_000_000;
+
+/// All corpora are of this size or less, so that every VU of k6 could hold one.
+const MAX_CORPUS_BYTES: u64 = 1_258_291;
 
 fn decode(bytes: &[u8]) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest::decode(bytes).expect("a payload must be a valid request")
@@ -325,7 +328,7 @@ fn the_seed_decides_everything() {
 fn several_traces_in_one_body_are_one_request() {
     let corpus = Corpus::generate(TraceProfile::Small, SEED);
     let body: Vec<u8> = (60..70).flat_map(|n| corpus.fill(n, RUN, END)).collect();
-    assert_eq!(body.len() as u64, corpus.request_bytes(6, 10));
+    assert_eq!(body.len() as u64, corpus.bytes_of(60..70));
     let request = decode(&body);
     assert_eq!(spans(&request).len() as u64, corpus.spans_of(60..70));
     assert_eq!(size_by_tempo(&request), body.len() as u64);

@@ -208,7 +208,6 @@ fn earlier_files_move_aside_and_those_of_others_stay() {
 
     let output = OutputDir::open(dir.path(), "small").unwrap();
     let moved = dir.path().join("earlier/small-2026-11-23T06-00-00Z");
-    assert_eq!(output.moved_to(), Some(moved.as_path()));
     assert_eq!(
         names(&moved),
         ["small-k6-query.log", "small-report.json", "small-tempo.log"]
@@ -227,19 +226,16 @@ fn earlier_files_move_aside_and_those_of_others_stay() {
 
     // The same time again must not overwrite what is there.
     write("small-report.json", &earlier);
-    let again = OutputDir::open(dir.path(), "small").unwrap();
-    assert!(
-        again
-            .moved_to()
-            .unwrap()
-            .ends_with("small-2026-11-23T06-00-00Z-2")
+    drop(OutputDir::open(dir.path(), "small").unwrap());
+    assert_eq!(
+        names(&dir.path().join("earlier")),
+        ["small-2026-11-23T06-00-00Z", "small-2026-11-23T06-00-00Z-2"]
     );
-    drop(again);
 
     // A run that was killed early leaves no report with a time.
     write("small-report.json", "{");
-    let killed = OutputDir::open(dir.path(), "small").unwrap();
-    assert!(killed.moved_to().is_some());
+    drop(OutputDir::open(dir.path(), "small").unwrap());
+    assert!(!dir.path().join("small-report.json").exists());
     assert_eq!(names(&dir.path().join("earlier")).len(), 3);
 }
 
@@ -247,7 +243,7 @@ fn earlier_files_move_aside_and_those_of_others_stay() {
 fn a_fresh_directory_is_created_and_nothing_moves() {
     let dir = tempfile::tempdir().unwrap();
     let output = OutputDir::open(&dir.path().join("a/b"), "small").unwrap();
-    assert_eq!(output.moved_to(), None);
+    assert_eq!(names(output.path()), [".small.lock"]);
     output
         .write_report(&report("small", &[Outcome::Passed]))
         .unwrap();

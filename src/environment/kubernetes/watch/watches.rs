@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::Api;
-use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, watcher};
@@ -129,10 +129,8 @@ impl Watches<'_> {
     }
 
     fn custom(&mut self, kind: Kind, place: Place<DynamicObject>) {
-        let resource: ApiResource = kind
-            .custom_resource()
-            .expect("only custom resources come here");
-        let api = Api::namespaced_with(self.client.clone(), self.namespace, &resource);
+        let custom = kind.custom().expect("only custom resources come here");
+        let api = Api::namespaced_with(self.client.clone(), self.namespace, &custom.resource());
         self.spawn(kind, api, place);
     }
 

@@ -55,9 +55,9 @@ pub fn pod_trouble(pod: &Pod) -> Option<Progress> {
         let words = reason_and_message(scheduled.reason.as_deref(), scheduled.message.as_deref());
         return Some(Progress::Waiting(format!("pod {name}: {words}")));
     }
-    match condition(pod, "Ready") {
-        Some(ready) if ready.status == "True" => None,
-        _ if phase == "Running" => Some(Progress::Waiting(format!(
+    match phase {
+        _ if is_ready(pod) => None,
+        "Running" => Some(Progress::Waiting(format!(
             "pod {name}: running, not ready yet"
         ))),
         _ => Some(Progress::Waiting(format!("pod {name}: {phase}"))),
@@ -105,6 +105,12 @@ pub fn pod_trouble_in(view: &View, pod: &Pod) -> Option<Progress> {
         }
         other => other,
     })
+}
+
+/// Whether a pod is ready, and to stay.
+pub fn is_ready(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+        && condition(pod, "Ready").is_some_and(|ready| ready.status == "True")
 }
 
 /// Whether every container of a pod runs.

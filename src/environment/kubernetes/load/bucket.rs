@@ -9,9 +9,9 @@ use kube::Api;
 use kube::api::LogParams;
 use serde_json::{Value, json};
 
+use super::ending::{container_ended, outcome_of, pod_of};
 use super::files::{FILES_DIR, K6Files};
 use super::job::K6_USER;
-use super::run::{container_ended, outcome_of, pod_of};
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::create::create;
 use crate::environment::kubernetes::cluster::names::K6;

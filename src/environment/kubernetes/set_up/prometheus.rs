@@ -14,6 +14,7 @@ use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::create::create_all;
 use crate::environment::kubernetes::cluster::names::{PROMETHEUS, TEMPO_CA_BUNDLE};
 use crate::environment::kubernetes::cluster::port_forward::ChoosePod;
+use crate::environment::kubernetes::cluster::retry::Pauses;
 use crate::environment::kubernetes::evidence::cores;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Scraper};
@@ -27,8 +28,8 @@ use crate::error_chain::chain;
 use crate::metrics::{NoNumber, PrometheusClient};
 
 /// Between two looks at what cannot be watched.
-const PROBE_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PROBE_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl KubernetesEnvironment {
     /// Step 7.
@@ -131,7 +132,7 @@ impl KubernetesEnvironment {
         let chosen = &self.found()?.prometheus;
         let limit = self.options.ready_timeout.max(chosen.scrape_interval() * 4);
         let began = Instant::now();
-        let mut pause = PROBE_PAUSE;
+        let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
         let waiting = async {
             loop {
                 let seen = prometheus.single_value(&expression, Timestamp::now()).await;
@@ -157,9 +158,8 @@ impl KubernetesEnvironment {
                     signal = here.interrupt.wait() => {
                         return Err(EnvironmentError::Interrupted(signal));
                     }
-                    () = tokio::time::sleep(pause) => {}
+                    () = pauses.pause_until(began + limit) => {}
                 }
-                pause = (pause * 2).min(LONGEST_PROBE_PAUSE);
             }
         };
         self.waits.during(waiting).await

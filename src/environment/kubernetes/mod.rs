@@ -31,6 +31,7 @@ use crate::profile::Profile;
 use crate::report::{Component, OutputDir};
 use clean_up::guard::TeardownGuard;
 use cluster::client::{Connected, connect};
+use cluster::names::{COLLECTOR, TEMPO};
 use cluster::port_forward::PortForward;
 use evidence::cores::Cores;
 use evidence::{components, counters, logs};
@@ -54,11 +55,6 @@ const LOAD_HAND_OVER: Duration = Duration::from_millis(500);
 /// at the next check (tempo 2.10, modules/ingester/config.go).
 const TRACE_IDLE_PERIOD: Duration = Duration::from_secs(5);
 const FLUSH_CHECK_PERIOD: Duration = Duration::from_secs(10);
-
-/// Container port of Tempo's HTTP API and metrics.
-const TEMPO_HTTP_PORT: u16 = 3200;
-const COLLECTOR_OTLP_HTTP_PORT: u16 = 4318;
-const COLLECTOR_METRICS_PORT: u16 = 8888;
 
 /// A namespace of the cluster, and what is set up in it.
 pub struct KubernetesEnvironment {
@@ -193,7 +189,7 @@ impl KubernetesEnvironment {
     /// PromQL matchers of Tempo's pods; the operator names all of them so.
     fn tempo_selector(&self) -> String {
         let namespace = &self.blueprint().namespace;
-        format!("namespace=\"{namespace}\",pod=~\"tempo-perf-.+\"")
+        format!("namespace=\"{namespace}\",pod=~\"{TEMPO}-.+\"")
     }
 
     /// The same of the kubelets' series of Tempo's containers. The rows without a
@@ -312,7 +308,7 @@ impl Environment for KubernetesEnvironment {
         };
         Capabilities {
             tempo_metrics: Ok(self.tempo_selector()),
-            collector_metrics: format!("namespace=\"{namespace}\",pod=~\"perf-collector-.+\""),
+            collector_metrics: format!("namespace=\"{namespace}\",pod=~\"{COLLECTOR}-.+\""),
             container_metrics: match &up.no_container_metrics {
                 Some(why) => Err(why.clone()),
                 None => container_metrics.map(|()| self.container_selector()),

@@ -6,7 +6,6 @@ use super::{KubernetesEnvironment, failed};
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::clean_up::tear_down::{self, Limits};
 use crate::error_chain::chain;
-use crate::profile::Variant;
 
 impl KubernetesEnvironment {
     pub(super) fn limits(&self) -> Limits {
@@ -91,15 +90,11 @@ impl KubernetesEnvironment {
             "in-cluster" => "tempo-perf sweep".to_string(),
             context => format!("tempo-perf sweep --context {context}"),
         };
-        let query = match (self.blueprint().has_gateway(), self.blueprint().variant) {
-            (true, _) => "tempo-perf-gateway 8080",
-            (false, Variant::Monolithic) => "tempo-perf 3200",
-            (false, Variant::Stack) => "tempo-perf-query-frontend 3200",
-        };
+        let (query, port) = self.blueprint().query_service();
         format!(
             "left running in namespace {namespace}:\n  \
              {kubectl} get all -n {namespace}\n  \
-             {kubectl} port-forward -n {namespace} service/{query}\n\
+             {kubectl} port-forward -n {namespace} service/{query} {port}\n\
              to remove it, a minute from now or later: {sweep} --namespace {namespace}\n"
         )
     }

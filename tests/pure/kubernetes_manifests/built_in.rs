@@ -7,8 +7,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::core::{GroupVersionKind, TypeMeta};
 use rstest::rstest;
 use serde_json::{Value, json};
+use tempo_perf::environment::kubernetes::cluster::kinds::resource_of;
 
 use super::blueprints::{matrix, objects, title};
 
@@ -67,6 +69,21 @@ fn kubernetes_types_know_every_field() {
         }
     }
     assert!(seen > 500, "only {seen} objects were looked at");
+}
+
+#[test]
+fn the_api_serves_every_kind_under_a_name_that_is_known() {
+    for blueprint in matrix() {
+        for object in objects(&blueprint) {
+            if object["kind"] == "Namespace" {
+                // It is created by its type.
+                continue;
+            }
+            let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();
+            let gvk = GroupVersionKind::try_from(&types).unwrap();
+            assert!(resource_of(&gvk).is_some(), "{}", title(&object));
+        }
+    }
 }
 
 #[rstest]

@@ -13,10 +13,12 @@ use serde::de::DeserializeOwned;
 use super::tally::Tally;
 use crate::environment::kubernetes::cluster::api_error::ApiError;
 use crate::environment::kubernetes::cluster::deletion::delete_exactly;
-use crate::environment::kubernetes::cluster::names::{NAMESPACE_LABEL, RUN_LABEL};
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
+use crate::environment::kubernetes::cluster::names::{
+    MANAGED_BY_LABEL, NAMESPACE_LABEL, OPENTELEMETRY_OPERATOR, RUN_LABEL, TEMPO_OPERATOR,
+};
 use crate::environment::kubernetes::cluster::retry::persist;
 
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Names of objects end here, in the OpenTelemetry operator's naming.
 const LONGEST_NAME: usize = 63;
 
@@ -135,7 +137,7 @@ pub async fn remove(client: &Client, object: &ClusterObject, deadline: Instant) 
 pub struct Leftovers {
     pub role: String,
     pub binding: String,
-    /// The operator's value of `app.kubernetes.io/managed-by`.
+    /// The operator's value of [`MANAGED_BY_LABEL`].
     pub managed_by: &'static str,
 }
 
@@ -144,25 +146,25 @@ impl Leftovers {
     /// internal/manifests/{monolithic,gateway}; opentelemetry-operator
     /// internal/naming).
     pub fn of(kind: &str, name: &str, namespace: &str) -> Self {
-        if kind == "OpenTelemetryCollector" {
+        if kind == CustomKind::COLLECTOR.kind {
             let cut = |text: String| text.chars().take(LONGEST_NAME).collect();
             Leftovers {
                 role: cut(format!("{name}-{namespace}-cluster-role")),
                 binding: cut(format!("{name}-{namespace}-collector")),
-                managed_by: "opentelemetry-operator",
+                managed_by: OPENTELEMETRY_OPERATOR,
             }
         } else {
             let gateway = format!("tempo-{name}-gateway-{namespace}");
             Leftovers {
                 role: gateway.clone(),
                 binding: gateway,
-                managed_by: "tempo-operator",
+                managed_by: TEMPO_OPERATOR,
             }
         }
     }
 
     fn are_managed(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
-        let managed_by = labels.and_then(|labels| labels.get(MANAGED_BY));
+        let managed_by = labels.and_then(|labels| labels.get(MANAGED_BY_LABEL));
         managed_by.is_some_and(|value| value == self.managed_by)
     }
 }
@@ -259,8 +261,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::the_operators(Some((MANAGED_BY, "tempo-operator")), true)]
-    #[case::helms(Some((MANAGED_BY, "Helm")), false)]
+    #[case::the_operators(Some((MANAGED_BY_LABEL, "tempo-operator")), true)]
+    #[case::helms(Some((MANAGED_BY_LABEL, "Helm")), false)]
     #[case::unlabelled(None, false)]
     fn only_what_the_operator_manages_is_its_leftover(
         #[case] label: Option<(&str, &str)>,

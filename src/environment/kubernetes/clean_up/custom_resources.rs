@@ -4,8 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::GroupVersionKind;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
@@ -13,27 +12,11 @@ use super::cluster_objects::{Leftovers, remove_leftovers};
 use super::tally::Tally;
 use crate::environment::kubernetes::cluster::api_error::ApiError;
 use crate::environment::kubernetes::cluster::deletion::{delete_exactly, until_gone};
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
 use crate::environment::kubernetes::cluster::retry::persist;
 
 /// How long an object may take to go once its finalizers are taken away.
 const AFTER_STRIPPING: Duration = Duration::from_secs(15);
-
-/// The kinds that a run makes: group, version, kind, plural.
-const KINDS: [[&str; 4]; 3] = [
-    [
-        "tempo.grafana.com",
-        "v1alpha1",
-        "TempoMonolithic",
-        "tempomonolithics",
-    ],
-    ["tempo.grafana.com", "v1alpha1", "TempoStack", "tempostacks"],
-    [
-        "opentelemetry.io",
-        "v1beta1",
-        "OpenTelemetryCollector",
-        "opentelemetrycollectors",
-    ],
-];
 
 /// A custom resource that was there when it was listed.
 pub struct CustomResource {
@@ -56,10 +39,10 @@ pub async fn list(
     namespace: &str,
     deadline: Instant,
 ) -> (Vec<CustomResource>, Tally) {
-    let lists = KINDS.map(|[group, version, kind, plural]| async move {
-        let resource =
-            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
-        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let lists = CustomKind::OPERATED.map(|custom| async move {
+        let kind = custom.kind;
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), namespace, &custom.resource());
         let params = ListParams::default();
         let found = persist(deadline, async || api.list_metadata(&params).await).await;
         found

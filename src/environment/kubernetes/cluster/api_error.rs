@@ -82,14 +82,15 @@ pub fn watch_words(error: &watcher::Error) -> String {
     }
 }
 
-/// Whether a watch, or the list that it begins with, is not allowed.
-pub fn is_forbidden_watch(error: &watcher::Error) -> bool {
+/// The HTTP status with which the API server refused a watch, or the list that it
+/// begins with; `None` where it did not answer.
+pub fn watch_answer(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code == 403,
-        _ => false,
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
     }
 }
 

@@ -6,10 +6,10 @@ use futures::future::try_join_all;
 use kube::api::{
     DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, ValidationDirective,
 };
-use kube::core::ApiResource;
 use kube::{Api, Client};
 use serde_json::Value;
 
+use super::kinds::resource_of;
 use super::retry::persist;
 use crate::environment::EnvironmentError;
 
@@ -52,7 +52,7 @@ async fn post(client: &Client, object: &Value, dry_run: bool) -> Result<(), Envi
         serde_json::from_value(object.clone()).map_err(|err| failed(err.to_string()))?;
     let types = parsed.types.clone().unwrap_or_default();
     let gvk = GroupVersionKind::try_from(&types).map_err(|err| failed(err.to_string()))?;
-    let resource = ApiResource::from_gvk_with_plural(&gvk, &plural(&gvk.kind));
+    let resource = resource_of(&gvk).ok_or_else(|| failed("its kind is not known".into()))?;
     let api: Api<DynamicObject> = match &parsed.metadata.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
@@ -89,28 +89,4 @@ fn described(object: &Value) -> String {
         text(&object["kind"]),
         text(&object["metadata"]["name"])
     )
-}
-
-/// The resource of a kind, for the kinds that we make.
-fn plural(kind: &str) -> String {
-    let lower = kind.to_lowercase();
-    match lower.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None => format!("{lower}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case("NetworkPolicy", "networkpolicies")]
-    #[case("TempoStack", "tempostacks")]
-    #[case("ConfigMap", "configmaps")]
-    fn resources_have_the_names_of_the_api(#[case] kind: &str, #[case] expected: &str) {
-        assert_eq!(plural(kind), expected);
-    }
 }

@@ -9,7 +9,7 @@ use kube::runtime::wait::{self, await_condition, conditions::is_deleted};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-use super::api_error::{ApiError, is_forbidden_watch, watch_words};
+use super::api_error::{ApiError, watch_answer, watch_words};
 use super::retry::{Pauses, attempt_limit, left, persist, within};
 
 /// A watch is renewed after this, so that a lost event costs no more.
@@ -60,7 +60,7 @@ pub async fn until_gone<K>(
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let mut pauses = Pauses::new();
+    let mut pauses = Pauses::default();
     let mut watchable = true;
     let mut still = StillThere {
         last: None,
@@ -82,7 +82,7 @@ where
             return Err(still);
         }
         if still.error.is_some() || !watchable {
-            pauses.pause(deadline).await;
+            pauses.pause_until(deadline).await;
             continue;
         }
         let slice = WATCH_SLICE.min(left(deadline));
@@ -92,8 +92,8 @@ where
             Ok(Err(wait::Error::ProbeFailed(error))) => {
                 tracing::debug!(name, error = watch_words(&error), "a watch ended");
                 // Who may not watch may still get.
-                watchable = !is_forbidden_watch(&error);
-                pauses.pause(deadline).await;
+                watchable = watch_answer(&error) != Some(403);
+                pauses.pause_until(deadline).await;
             }
             Err(_) => {}
         }

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use kube::runtime::utils::Backoff;
+
 use super::api_error::ApiError;
 
 /// One call of an API server that may accept it and never answer.
@@ -13,16 +15,55 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Pauses between attempts, each twice as long as the one before.
-pub(super) struct Pauses(Duration);
+#[derive(Debug, Clone)]
+pub struct Pauses {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self::between(FIRST_PAUSE, LONGEST_PAUSE)
+    }
+}
 
 impl Pauses {
-    pub(super) fn new() -> Self {
-        Self(FIRST_PAUSE)
+    pub fn between(first: Duration, longest: Duration) -> Self {
+        Self {
+            first,
+            longest,
+            next: first,
+        }
     }
 
-    pub(super) async fn pause(&mut self, deadline: Instant) {
-        tokio::time::sleep(self.0.min(left(deadline))).await;
-        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    pub async fn pause(&mut self) {
+        tokio::time::sleep(self.longer()).await;
+    }
+
+    /// [`Self::pause`], which ends with `deadline` at the latest.
+    pub async fn pause_until(&mut self, deadline: Instant) {
+        tokio::time::sleep(self.longer().min(left(deadline))).await;
+    }
+
+    fn longer(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(self.longest);
+        pause
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(self.longer())
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.next = self.first;
     }
 }
 
@@ -52,7 +93,7 @@ pub async fn persist<T>(
     deadline: Instant,
     mut call: impl AsyncFnMut() -> kube::Result<T>,
 ) -> Result<T, ApiError> {
-    let mut pauses = Pauses::new();
+    let mut pauses = Pauses::default();
     loop {
         let error = match within(attempt_limit(deadline), call()).await {
             Ok(value) => return Ok(value),
@@ -62,7 +103,7 @@ pub async fn persist<T>(
             return Err(error);
         }
         tracing::debug!(%error, "the API server is asked again");
-        pauses.pause(deadline).await;
+        pauses.pause_until(deadline).await;
     }
 }
 
@@ -76,6 +117,17 @@ mod tests {
         kube::Error::Api(Box::new(
             serde_json::from_value(json!({"code": code, "message": "no"})).unwrap(),
         ))
+    }
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_start_anew_after_a_success() {
+        let (first, longest) = (Duration::from_millis(250), Duration::from_secs(5));
+        let mut pauses = Pauses::between(first, longest);
+        let milliseconds: Vec<u128> = pauses.by_ref().take(7).map(|p| p.as_millis()).collect();
+        assert_eq!(milliseconds, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        pauses.reset();
+        assert_eq!(pauses.next(), Some(first));
+        assert_eq!(pauses.nth(1_000), Some(longest));
     }
 
     #[tokio::test]

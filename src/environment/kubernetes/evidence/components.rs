@@ -1,5 +1,6 @@
 //! What a run was made of, for the report: components with version and image.
 
+use crate::environment::kubernetes::cluster::names::COLLECTOR_CONTAINER;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, StoragePlan};
 use crate::environment::kubernetes::prerequisites::prometheus::Chosen;
 use crate::environment::kubernetes::watch::pods::tempo_pods;
@@ -22,7 +23,7 @@ pub fn in_namespace(blueprint: &Blueprint, view: &View, tempo_version: &str) -> 
         tempo_pods(view).find_map(|pod| pod.spec.as_ref()?.containers.first()?.image.clone());
     let mut components = vec![
         component("tempo", tempo_version.to_string(), tempo_image),
-        match running("otc-container") {
+        match running(COLLECTOR_CONTAINER) {
             Some(found) => of_image("collector", &found),
             None => component(
                 "collector",

@@ -1,9 +1,13 @@
 //! The cores that our pods may use.
 
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::{Api, ResourceExt as _};
+use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+
+use crate::environment::kubernetes::cluster::names::{COLLECTOR_CONTAINER, K6};
 use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::pods::{collector_pods, own_pods};
 use crate::profile::quantity;
 
 /// Cores of k6's and the collector's pods; absent where they are not known.
@@ -16,12 +20,9 @@ pub struct Cores {
 /// Those of their node, where nodes can be read; the collector's limit before.
 pub async fn of_pods(here: &InNamespace) -> Cores {
     let view = here.watch.view();
-    let node_of = |wanted: &dyn Fn(&Pod) -> bool| {
-        let pod = view.pods.values().find(|pod| wanted(pod))?;
-        pod.spec.as_ref()?.node_name.clone()
-    };
-    let k6 = node_of(&|pod| pod.name_any().starts_with("k6-"));
-    let collector = node_of(&|pod| pod.name_any().starts_with("perf-collector-"));
+    let node_of = |pod: Option<&Arc<Pod>>| pod?.spec.as_ref()?.node_name.clone();
+    let k6 = node_of(own_pods(&view, K6).next());
+    let collector = node_of(collector_pods(&view).next());
     let nodes: Api<Node> = Api::all(here.client.clone());
     let cores = async |name: Option<String>| -> Option<f64> {
         let node = nodes.get(&name?).await.ok()?;
@@ -34,7 +35,7 @@ pub async fn of_pods(here: &InNamespace) -> Cores {
         let container = spec
             .containers
             .iter()
-            .find(|it| it.name == "otc-container")?;
+            .find(|it| it.name == COLLECTOR_CONTAINER)?;
         let limits = container.resources.as_ref()?.limits.as_ref()?;
         quantity::parse(&limits.get("cpu")?.0).ok()
     });

@@ -10,15 +10,17 @@ use kube::{Api, ResourceExt as _};
 
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::api_error::words;
+use crate::environment::kubernetes::cluster::names::{
+    COLLECTOR_METRICS_PORT, TEMPO_CA_BUNDLE, TEMPO_CA_KEY, TEMPO_HTTP_PORT,
+};
 use crate::environment::kubernetes::cluster::port_forward::{self, MutualTls};
+use crate::environment::kubernetes::failed;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::Blueprint;
 use crate::environment::kubernetes::watch::namespace::InNamespace;
-use crate::environment::kubernetes::watch::pods::{component_of, tempo_pods};
-use crate::environment::kubernetes::{COLLECTOR_METRICS_PORT, TEMPO_HTTP_PORT, failed};
+use crate::environment::kubernetes::watch::pods::{collector_pods, component_of, tempo_pods};
 use crate::error_chain::chain;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::profile::Variant;
 
 /// How long the way to Tempo's counters may be broken.
 const SCRAPE_PATIENCE: Duration = Duration::from_secs(10);
@@ -78,12 +80,8 @@ async fn of_tempo_now(
 
 /// Pods of Tempo's component that counts what was pushed.
 fn counting_pods(here: &InNamespace, blueprint: &Blueprint) -> Vec<String> {
-    let component = match blueprint.variant {
-        Variant::Monolithic => "tempo",
-        Variant::Stack => "distributor",
-    };
     tempo_pods(&here.watch.view())
-        .filter(|pod| component_of(pod) == Some(component))
+        .filter(|pod| component_of(pod) == Some(blueprint.push_component()))
         .map(|pod| pod.name_any())
         .collect()
 }
@@ -95,14 +93,14 @@ async fn mutual_tls(
 ) -> Result<MutualTls, EnvironmentError> {
     let secrets: Api<Secret> = Api::namespaced(here.client.clone(), &here.namespace);
     let maps: Api<ConfigMap> = Api::namespaced(here.client.clone(), &here.namespace);
-    let (pair, bundle) = futures::join!(secrets.get(secret), maps.get(manifests::CA_BUNDLE));
+    let (pair, bundle) = futures::join!(secrets.get(secret), maps.get(TEMPO_CA_BUNDLE));
     let not_read = |what: &str, err: kube::Error| failed(format!("{what}: {}", words(&err)));
     let pair = pair
         .map_err(|err| not_read(secret, err))?
         .data
         .unwrap_or_default();
     let bundle = bundle
-        .map_err(|err| not_read(manifests::CA_BUNDLE, err))?
+        .map_err(|err| not_read(TEMPO_CA_BUNDLE, err))?
         .data
         .unwrap_or_default();
     let of_pair = |key: &str| {
@@ -110,13 +108,9 @@ async fn mutual_tls(
         value.ok_or_else(|| failed(format!("Secret {secret} has no {key}")))
     };
     let ca = bundle
-        .get("service-ca.crt")
-        .ok_or_else(|| failed(format!("{} has no service-ca.crt", manifests::CA_BUNDLE)))?;
-    let component = match blueprint.variant {
-        Variant::Monolithic => "tempo-perf".to_string(),
-        Variant::Stack => "tempo-perf-distributor".to_string(),
-    };
-    let server_name = format!("{component}.{}.svc.cluster.local", here.namespace);
+        .get(TEMPO_CA_KEY)
+        .ok_or_else(|| failed(format!("{TEMPO_CA_BUNDLE} has no {TEMPO_CA_KEY}")))?;
+    let server_name = manifests::server_name(blueprint, blueprint.push_component());
     MutualTls::new(
         ca.as_bytes(),
         of_pair("tls.crt")?,
@@ -129,12 +123,7 @@ async fn mutual_tls(
 /// CPU time that the collector has used.
 pub async fn collector_cpu(here: &InNamespace) -> Result<Duration, EnvironmentError> {
     let view = here.watch.view();
-    let pods: Vec<String> = view
-        .pods
-        .values()
-        .map(|pod| pod.name_any())
-        .filter(|name| name.starts_with("perf-collector-"))
-        .collect();
+    let pods: Vec<String> = collector_pods(&view).map(|pod| pod.name_any()).collect();
     let mut seconds = 0.0;
     for pod in &pods {
         let port = COLLECTOR_METRICS_PORT;

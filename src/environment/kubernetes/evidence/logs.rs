@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::api_error::words;
-use crate::environment::kubernetes::cluster::names::COMPONENT_LABEL;
+use crate::environment::kubernetes::cluster::names::{COLLECTOR_COMPONENT, COMPONENT_LABEL, K6};
 use crate::environment::kubernetes::watch::conditions::{Progress, pod_trouble};
 use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::pods;
 use crate::environment::kubernetes::watch::view::{Objects, View, last_time};
 use crate::error_chain::chain;
 use crate::report::OutputDir;
@@ -43,7 +44,7 @@ pub async fn collect(
     for (pod, container, log) in logs {
         let component = view.pods.get(&pod).and_then(|pod| component_of(pod));
         // Logs of k6 are files of their own, written as they came.
-        let Some(component) = component.filter(|name| name != "k6") else {
+        let Some(component) = component.filter(|name| name != K6) else {
             continue;
         };
         match log {
@@ -118,12 +119,11 @@ async fn read_log(
 
 /// The name under which a pod's log is filed.
 fn component_of(pod: &Pod) -> Option<String> {
-    let label = |key: &str| pod.labels().get(key).cloned();
-    if let Some(ours) = label(COMPONENT_LABEL) {
-        return Some(ours);
+    if let Some(ours) = pod.labels().get(COMPONENT_LABEL) {
+        return Some(ours.clone());
     }
-    match label("app.kubernetes.io/component")?.as_str() {
-        "opentelemetry-collector" => Some("otelcol".into()),
+    match pods::component_of(pod)? {
+        COLLECTOR_COMPONENT => Some("otelcol".into()),
         other => Some(other.to_string()),
     }
 }

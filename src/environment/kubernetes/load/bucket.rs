@@ -9,11 +9,12 @@ use kube::Api;
 use kube::api::LogParams;
 use serde_json::{Value, json};
 
+use super::ending::{container_ended, outcome_of, pod_of};
 use super::files::{FILES_DIR, K6Files};
 use super::job::K6_USER;
-use super::run::{container_ended, outcome_of, pod_of};
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::create::create;
+use crate::environment::kubernetes::cluster::names::K6;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, StoragePlan};
 use crate::environment::kubernetes::watch::conditions::{JobOutcome, Progress, job_pods_running};
@@ -48,7 +49,7 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, limit: Duration) -> Option<Va
         {"name": "HOME", "value": "/tmp"},
     ]);
     let security = manifests::pod_security(blueprint, K6_USER);
-    let labels = blueprint.component_labels("k6");
+    let labels = blueprint.component_labels(K6);
     let script = Path::new(FILES_DIR).join("bucket-check.js");
     Some(json!({
         "apiVersion": "batch/v1",

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::files::{FILES_DIR, K6Files};
+use crate::environment::kubernetes::cluster::names::K6;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor};
 use crate::k6::{Run, command::k6_command};
@@ -90,7 +91,7 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, pod: &K6Pod) -> Value {
     }
     let deadline = blueprint.job_timeout + pod.patience;
     let memory = MEMORY_MIB + (MEMORY_MIB_PER_VU * f64::from(blueprint.max_vus)) as u64;
-    let labels = blueprint.component_labels("k6");
+    let labels = blueprint.component_labels(K6);
     let security = manifests::pod_security(blueprint, K6_USER);
     let mut spec = json!({
         "restartPolicy": "Never",

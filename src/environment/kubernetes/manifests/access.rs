@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::blueprint::{Blueprint, Flavor, Scraper};
 use super::metadata;
+use crate::environment::kubernetes::cluster::kinds::TEMPO_GROUP;
 use crate::environment::kubernetes::cluster::names::{NAMESPACE_LABEL, PROMETHEUS, TENANT};
 
 /// Account of k6's pods.
@@ -74,7 +75,7 @@ impl Access {
             "kind": "ClusterRole",
             "metadata": cluster_metadata(blueprint, &name),
             "rules": [{
-                "apiGroups": ["tempo.grafana.com"],
+                "apiGroups": [TEMPO_GROUP],
                 "resources": [TENANT],
                 "resourceNames": ["traces"],
                 "verbs": [verb],

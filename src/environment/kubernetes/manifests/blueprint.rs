@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::environment::kubernetes::cluster::names::{
-    COMPONENT_LABEL, MINIO, PROFILE_LABEL, PROMETHEUS, RUN_LABEL, STACK_COMPONENTS, TENANT,
+    COLLECTOR, COLLECTOR_OTLP_HTTP_PORT, COMPONENT_LABEL, MINIO, PROFILE_LABEL, PROMETHEUS,
+    RUN_LABEL, STACK_COMPONENTS, TEMPO, TEMPO_GATEWAY, TEMPO_HTTP_PORT, TENANT,
 };
 use crate::profile::{CollectorMode, Overrides, Resources, Toleration, Variant};
 use crate::settings::kubernetes::{K6_IMAGE, MINIO_IMAGE, PROMETHEUS_IMAGE};
@@ -146,15 +147,38 @@ impl Blueprint {
         }
     }
 
+    /// Component of Tempo that takes, and counts, what is pushed.
+    pub fn push_component(&self) -> &'static str {
+        match self.variant {
+            Variant::Monolithic => "tempo",
+            Variant::Stack => "distributor",
+        }
+    }
+
+    /// Component of Tempo that answers queries.
+    pub fn query_component(&self) -> &'static str {
+        match self.variant {
+            Variant::Monolithic => "tempo",
+            Variant::Stack => "query-frontend",
+        }
+    }
+
+    /// Name of a component's Service, workload and certificates.
+    pub fn tempo_component(&self, component: &str) -> String {
+        match self.variant {
+            Variant::Monolithic => TEMPO.to_string(),
+            Variant::Stack => format!("{TEMPO}-{component}"),
+        }
+    }
+
     /// `host:port` that the collector pushes to over OTLP/gRPC. With a gateway,
     /// the port depends on the variant: 8090 of a stack's Service, 4317 of a
     /// monolithic's.
     pub fn tempo_otlp_grpc(&self) -> String {
         let (service, port) = match (self.has_gateway(), self.variant) {
-            (true, Variant::Stack) => ("tempo-perf-gateway", 8090),
-            (true, Variant::Monolithic) => ("tempo-perf-gateway", 4317),
-            (false, Variant::Stack) => ("tempo-perf-distributor", 4317),
-            (false, Variant::Monolithic) => ("tempo-perf", 4317),
+            (true, Variant::Stack) => (TEMPO_GATEWAY.to_string(), 8090),
+            (true, Variant::Monolithic) => (TEMPO_GATEWAY.to_string(), 4317),
+            (false, _) => (self.tempo_component(self.push_component()), 4317),
         };
         // The gateway's certificate names the whole domain.
         let domain = if self.has_gateway() {
@@ -165,24 +189,31 @@ impl Blueprint {
         format!("{service}.{}.svc{domain}:{port}", self.namespace)
     }
 
+    /// Name and port of the Service that answers queries.
+    pub fn query_service(&self) -> (String, u16) {
+        match self.has_gateway() {
+            true => (TEMPO_GATEWAY.to_string(), 8080),
+            false => (
+                self.tempo_component(self.query_component()),
+                TEMPO_HTTP_PORT,
+            ),
+        }
+    }
+
     /// Base URL of Tempo's HTTP API, as pods reach it.
     pub fn tempo_query(&self) -> String {
-        let namespace = &self.namespace;
-        match (self.has_gateway(), self.variant) {
-            (true, _) => format!(
-                "https://tempo-perf-gateway.{namespace}.svc:8080/api/traces/v1/{TENANT}/tempo"
-            ),
-            (false, Variant::Stack) => {
-                format!("http://tempo-perf-query-frontend.{namespace}.svc:3200")
-            }
-            (false, Variant::Monolithic) => format!("http://tempo-perf.{namespace}.svc:3200"),
+        let (service, port) = self.query_service();
+        let host = format!("{service}.{}.svc:{port}", self.namespace);
+        match self.has_gateway() {
+            true => format!("https://{host}/api/traces/v1/{TENANT}/tempo"),
+            false => format!("http://{host}"),
         }
     }
 
     /// Where k6 posts, as pods reach it.
     pub fn collector_push(&self) -> String {
         format!(
-            "http://perf-collector.{}.svc:4318/v1/traces",
+            "http://{COLLECTOR}.{}.svc:{COLLECTOR_OTLP_HTTP_PORT}/v1/traces",
             self.namespace
         )
     }

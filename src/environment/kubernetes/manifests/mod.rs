@@ -23,7 +23,7 @@ pub use monitors::monitors;
 pub use namespace::namespace;
 pub use network::network_policies;
 pub use prometheus::own_prometheus;
-pub use scrape::{CA_BUNDLE, client_certificate};
+pub use scrape::{client_certificate, server_name};
 pub use security::{SecurityContexts, node_anti_affinity, pod_security};
 pub use storage::{minio, storage_secret};
 pub use tempo::tempo;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use kube::Client;
 
-use super::operators::NeededApi;
+use super::operators::NeededKind;
 use super::rights::{not_ours, rights, tell_rights};
 use super::{nodes, storage_class};
 use crate::environment::kubernetes::cluster::api_error::words;
@@ -67,10 +67,10 @@ pub struct Wanted {
 
 /// Looks at everything; waits for nothing and creates nothing.
 pub async fn look(client: &Client, wanted: &Wanted) -> Prerequisites {
-    let tempo_api = NeededApi::tempo(wanted.variant);
+    let tempo_api = NeededKind::tempo(wanted.variant);
     let (tempo, otel, missing, storage, nodes, openshift) = futures::join!(
         tempo_api.look(client),
-        NeededApi::COLLECTOR.look(client),
+        NeededKind::COLLECTOR.look(client),
         not_ours(
             client,
             &wanted.namespace,

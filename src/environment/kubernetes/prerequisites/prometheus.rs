@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::Value;
 use url::Url;
 
 use super::rights::{not_ours, rights_for_container_metrics};
 use crate::environment::kubernetes::cluster::api_error::words;
-use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor, Scraper};
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
+use crate::environment::kubernetes::manifests::blueprint::{Flavor, Scraper};
 use crate::error_chain::chain;
 use crate::metrics::PrometheusClient;
 use crate::metrics::SCRAPE_INTERVAL;
@@ -169,8 +169,7 @@ async fn operated(client: &Client) -> Option<Chosen> {
     }
     let namespace = service.metadata.namespace.clone()?;
     let pod_selector = service.spec?.selector?;
-    let gvk = GroupVersionKind::gvk("monitoring.coreos.com", "v1", "Prometheus");
-    let resource = ApiResource::from_gvk_with_plural(&gvk, "prometheuses");
+    let resource = CustomKind::PROMETHEUS.resource();
     let prometheuses: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), &namespace, &resource);
     let objects = prometheuses
@@ -224,8 +223,7 @@ async fn thanos(client: &Client, enables_monitoring: bool) -> Result<Chosen, Str
                 .into(),
         );
     }
-    let gvk = GroupVersionKind::gvk("route.openshift.io", "v1", "Route");
-    let resource = ApiResource::from_gvk_with_plural(&gvk, "routes");
+    let resource = CustomKind::ROUTE.resource();
     let routes: Api<DynamicObject> = Api::namespaced_with(client.clone(), MONITORING, &resource);
     let route = routes.get("thanos-querier").await.map_err(|err| {
         format!(
@@ -316,32 +314,6 @@ pub async fn enable_user_workloads(client: &Client) -> Result<Option<String>, St
     )))
 }
 
-/// A token of the run's own ServiceAccount, for the length of the run.
-pub async fn short_lived_token(
-    client: &Client,
-    blueprint: &Blueprint,
-    account: &str,
-) -> Result<String, String> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &blueprint.namespace);
-    // What a run may take beside its load.
-    let lifetime = blueprint.job_timeout + Duration::from_secs(3600);
-    let request = TokenRequest {
-        spec: TokenRequestSpec {
-            expiration_seconds: i64::try_from(lifetime.as_secs()).ok(),
-            ..TokenRequestSpec::default()
-        },
-        ..TokenRequest::default()
-    };
-    let granted = accounts
-        .create_token_request(account, &PostParams::default(), &request)
-        .await
-        .map_err(|err| format!("token of service account {account}: {}", words(&err)))?;
-    granted
-        .status
-        .map(|status| status.token)
-        .ok_or_else(|| format!("token of service account {account}: the answer has none"))
-}
-
 /// A client of a Prometheus with an address of its own.
 pub fn client_of(
     url: &Url,
@@ -349,36 +321,6 @@ pub fn client_of(
     ca_pem: Option<&str>,
 ) -> Result<PrometheusClient, String> {
     PrometheusClient::with_roots(url.clone(), token, ca_pem).map_err(|err| chain(&err))
-}
-
-/// Namespace and name of a pod of the Prometheus Operator's, and its port.
-pub async fn pod_of(client: &Client, chosen: &Chosen) -> Result<(String, String, u16), String> {
-    let (namespace, selector) = match chosen {
-        Chosen::Operated {
-            namespace,
-            pod_selector,
-            ..
-        } => (namespace.clone(), pod_selector.clone()),
-        Chosen::Own { .. } | Chosen::Named { .. } | Chosen::Thanos { .. } => {
-            return Err("this is no Prometheus of the Prometheus Operator".into());
-        }
-    };
-    let labels: Vec<String> = selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    let list = pods
-        .list(&ListParams::default().labels(&labels.join(",")))
-        .await
-        .map_err(|err| format!("pods of Prometheus in {namespace}: {}", words(&err)))?;
-    let ready = |pod: &&Pod| {
-        pod.status
-            .iter()
-            .flat_map(|status| status.conditions.iter().flatten())
-            .any(|it| it.type_ == "Ready" && it.status == "True")
-    };
-    let pod = list.items.iter().find(ready);
-    pod.and_then(|pod| pod.metadata.name.clone())
-        .map(|name| (namespace.clone(), name, WEB_PORT))
-        .ok_or_else(|| format!("no pod of Prometheus in {namespace} is ready"))
 }
 
 #[cfg(test)]

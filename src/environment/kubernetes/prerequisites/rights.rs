@@ -9,8 +9,8 @@ use k8s_openapi::api::authorization::v1::{
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use super::operators::NeededApi;
 use crate::environment::kubernetes::cluster::api_error::words;
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
 use crate::environment::kubernetes::manifests::blueprint::Flavor;
 use crate::profile::Variant;
 
@@ -134,10 +134,9 @@ pub fn rights(variant: Variant, own_prometheus: bool) -> Vec<Right> {
     for verb in ["create", "get", "update"] {
         rights.push(right(verb, "coordination.k8s.io", "leases"));
     }
-    let custom = [NeededApi::tempo(variant), NeededApi::COLLECTOR];
-    for api in custom {
+    for custom in [CustomKind::tempo(variant), CustomKind::COLLECTOR] {
         let verbs = ["create", "list", "watch", "delete", "patch"];
-        rights.extend(verbs.map(|verb| right(verb, api.group, api.plural)));
+        rights.extend(verbs.map(|verb| right(verb, custom.group, custom.plural)));
     }
     if own_prometheus {
         for resource in ["roles", "rolebindings"] {
@@ -167,7 +166,11 @@ pub fn rights_for_container_metrics() -> Vec<Right> {
 /// What a Prometheus of the cluster needs, beside [`rights`]: our monitors, and on
 /// OpenShift a token that may read the Thanos querier and Tempo's gateway.
 pub fn rights_of_monitored(flavor: Flavor) -> Vec<Right> {
-    let mut rights = vec![right("create", "monitoring.coreos.com", "servicemonitors")];
+    let mut rights = vec![right(
+        "create",
+        CustomKind::SERVICE_MONITOR.group,
+        CustomKind::SERVICE_MONITOR.plural,
+    )];
     if flavor == Flavor::OpenShift {
         rights.push(of(right("create", "", "serviceaccounts"), "token"));
     }

@@ -1,20 +1,26 @@
 //! Step 7 of the set-up: who scrapes the run, and that it does before any load.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
 
+use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::create::create_all;
-use crate::environment::kubernetes::cluster::names::{COMPONENT_LABEL, PROMETHEUS};
+use crate::environment::kubernetes::cluster::names::{PROMETHEUS, TEMPO_CA_BUNDLE};
 use crate::environment::kubernetes::cluster::port_forward::ChoosePod;
+use crate::environment::kubernetes::cluster::retry::Pauses;
 use crate::environment::kubernetes::evidence::cores;
 use crate::environment::kubernetes::manifests;
-use crate::environment::kubernetes::manifests::blueprint::Scraper;
+use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Scraper};
 use crate::environment::kubernetes::prerequisites::prometheus::{self, Chosen};
-use crate::environment::kubernetes::watch::conditions::{Progress, deployment_ready};
-use crate::environment::kubernetes::watch::pods::{component_of, is_ready, tempo_pods};
+use crate::environment::kubernetes::watch::conditions::{Progress, deployment_ready, is_ready};
+use crate::environment::kubernetes::watch::pods::{component_of, own_pods, tempo_pods};
 use crate::environment::kubernetes::watch::view::View;
 use crate::environment::kubernetes::{KubernetesEnvironment, failed};
 use crate::environment::{Environment as _, EnvironmentError};
@@ -22,8 +28,8 @@ use crate::error_chain::chain;
 use crate::metrics::{NoNumber, PrometheusClient};
 
 /// Between two looks at what cannot be watched.
-const PROBE_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PROBE_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl KubernetesEnvironment {
     /// Step 7.
@@ -38,12 +44,12 @@ impl KubernetesEnvironment {
                 // A pod that mounts what is not there yet waits for minutes.
                 if let Some(secret) = manifests::client_certificate(&blueprint) {
                     let there = |view: &View| match view.secrets.contains_key(&secret)
-                        && view.config_maps.contains_key(manifests::CA_BUNDLE)
+                        && view.config_maps.contains_key(TEMPO_CA_BUNDLE)
                     {
                         true => Progress::Done,
                         false => Progress::Waiting(format!(
                             "no Secret {secret} or no ConfigMap {} of the Tempo operator yet",
-                            manifests::CA_BUNDLE
+                            TEMPO_CA_BUNDLE
                         )),
                     };
                     here.until("Tempo's certificates", limit, there).await?;
@@ -72,7 +78,7 @@ impl KubernetesEnvironment {
             Chosen::Named { url, token } => prometheus::client_of(url, token.clone(), None),
             Chosen::Thanos { url, ca_pem } => {
                 let account = manifests::METRICS_ACCOUNT;
-                let token = prometheus::short_lived_token(&here.client, &blueprint, account)
+                let token = short_lived_token(&here.client, &blueprint, account)
                     .await
                     .map_err(failed)?;
                 prometheus::client_of(url, Some(token), ca_pem.as_deref())
@@ -81,22 +87,25 @@ impl KubernetesEnvironment {
                 let watch = Arc::clone(&here.watch);
                 let choose: ChoosePod = Arc::new(move || {
                     let view = watch.view();
-                    let pod = view.pods.values().find(|pod| {
-                        let ours = pod.labels().get(COMPONENT_LABEL);
-                        ours.is_some_and(|it| it == PROMETHEUS) && is_ready(pod)
-                    });
+                    let pod = own_pods(&view, PROMETHEUS).find(|pod| is_ready(pod));
                     pod.map(|pod| pod.name_any())
                 });
                 let port = prometheus::WEB_PORT;
                 let url = self.open_way(&here.namespace, choose, port).await?;
                 prometheus::client_of(&url, None, None)
             }
-            Chosen::Operated { .. } => {
-                let (namespace, pod, port) = prometheus::pod_of(&here.client, chosen)
+            Chosen::Operated {
+                namespace,
+                pod_selector,
+                ..
+            } => {
+                let pod = ready_pod(&here.client, namespace, pod_selector)
                     .await
                     .map_err(failed)?;
                 let choose: ChoosePod = Arc::new(move || Some(pod.clone()));
-                let url = self.open_way(&namespace, choose, port).await?;
+                let url = self
+                    .open_way(namespace, choose, prometheus::WEB_PORT)
+                    .await?;
                 prometheus::client_of(&url, None, None)
             }
         };
@@ -123,7 +132,7 @@ impl KubernetesEnvironment {
         let chosen = &self.found()?.prometheus;
         let limit = self.options.ready_timeout.max(chosen.scrape_interval() * 4);
         let began = Instant::now();
-        let mut pause = PROBE_PAUSE;
+        let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
         let waiting = async {
             loop {
                 let seen = prometheus.single_value(&expression, Timestamp::now()).await;
@@ -149,9 +158,8 @@ impl KubernetesEnvironment {
                     signal = here.interrupt.wait() => {
                         return Err(EnvironmentError::Interrupted(signal));
                     }
-                    () = tokio::time::sleep(pause) => {}
+                    () = pauses.pause_until(began + limit) => {}
                 }
-                pause = (pause * 2).min(LONGEST_PROBE_PAUSE);
             }
         };
         self.waits.during(waiting).await
@@ -200,4 +208,47 @@ impl KubernetesEnvironment {
             self.up().no_container_metrics = Some(why);
         }
     }
+}
+
+/// A token of the run's own ServiceAccount, for the length of the run.
+async fn short_lived_token(
+    client: &Client,
+    blueprint: &Blueprint,
+    account: &str,
+) -> Result<String, String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &blueprint.namespace);
+    // What a run may take beside its load.
+    let lifetime = blueprint.job_timeout + Duration::from_secs(3600);
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            expiration_seconds: i64::try_from(lifetime.as_secs()).ok(),
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let granted = accounts
+        .create_token_request(account, &PostParams::default(), &request)
+        .await
+        .map_err(|err| format!("token of service account {account}: {}", words(&err)))?;
+    granted
+        .status
+        .map(|status| status.token)
+        .ok_or_else(|| format!("token of service account {account}: the answer has none"))
+}
+
+/// Name of a pod that the Prometheus Operator made.
+async fn ready_pod(
+    client: &Client,
+    namespace: &str,
+    selector: &BTreeMap<String, String>,
+) -> Result<String, String> {
+    let labels: Vec<String> = selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let list = pods
+        .list(&ListParams::default().labels(&labels.join(",")))
+        .await
+        .map_err(|err| format!("pods of Prometheus in {namespace}: {}", words(&err)))?;
+    let pod = list.items.iter().find(|pod| is_ready(pod));
+    pod.map(|pod| pod.name_any())
+        .ok_or_else(|| format!("no pod of Prometheus in {namespace} is ready"))
 }

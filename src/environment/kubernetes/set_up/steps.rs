@@ -12,7 +12,10 @@ use super::acquire::{self, AcquireError, AcquireRequest};
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::clean_up::guard::TeardownGuard;
 use crate::environment::kubernetes::cluster::create::{create, create_all, dry_run};
-use crate::environment::kubernetes::cluster::names::CR_NAME;
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
+use crate::environment::kubernetes::cluster::names::{
+    COLLECTOR_OTLP_HTTP_PORT, CR_NAME, TEMPO_HTTP_PORT,
+};
 use crate::environment::kubernetes::cluster::port_forward::{self, ChoosePod, PortForward};
 use crate::environment::kubernetes::evidence::logs;
 use crate::environment::kubernetes::holder::process::Holder;
@@ -22,15 +25,13 @@ use crate::environment::kubernetes::manifests::blueprint::StoragePlan;
 use crate::environment::kubernetes::prerequisites::operators;
 use crate::environment::kubernetes::prerequisites::prometheus::{self, Chosen};
 use crate::environment::kubernetes::watch::conditions::{
-    collector_ready, minio_ready, tempo_ready,
+    collector_ready, is_ready, minio_ready, tempo_ready,
 };
 use crate::environment::kubernetes::watch::namespace::InNamespace;
-use crate::environment::kubernetes::watch::pods::{component_of, is_ready, tempo_pods};
+use crate::environment::kubernetes::watch::pods::{collector_pods, component_of, tempo_pods};
 use crate::environment::kubernetes::watch::view::{Kind, View};
 use crate::environment::kubernetes::watch::watches::NamespaceWatch;
-use crate::environment::kubernetes::{
-    COLLECTOR_OTLP_HTTP_PORT, Held, KubernetesEnvironment, TEMPO_HTTP_PORT, failed,
-};
+use crate::environment::kubernetes::{Held, KubernetesEnvironment, failed};
 use crate::error_chain::chain;
 use crate::plan::k6_load;
 use crate::profile::Variant;
@@ -122,15 +123,23 @@ impl KubernetesEnvironment {
 
     /// Kinds of custom resources that Tempo may be.
     async fn tempo_kinds(&self) -> Vec<Kind> {
-        let (kind, other) = match self.blueprint().variant {
-            Variant::Monolithic => (Kind::TempoMonolithics, Kind::TempoStacks),
-            Variant::Stack => (Kind::TempoStacks, Kind::TempoMonolithics),
+        let (kind, other, other_custom) = match self.blueprint().variant {
+            Variant::Monolithic => (
+                Kind::TempoMonolithics,
+                Kind::TempoStacks,
+                CustomKind::TEMPO_STACK,
+            ),
+            Variant::Stack => (
+                Kind::TempoStacks,
+                Kind::TempoMonolithics,
+                CustomKind::TEMPO_MONOLITHIC,
+            ),
         };
         if self.options.load_is_known {
             return vec![kind];
         }
         // What Tempo will be is told later; but one of the kinds may not be there.
-        match operators::is_served(&self.connected.client, other.plural()).await {
+        match operators::is_served(&self.connected.client, other_custom).await {
             true => vec![kind, other],
             false => vec![kind],
         }
@@ -215,10 +224,7 @@ impl KubernetesEnvironment {
         if self.blueprint().has_gateway() {
             return;
         }
-        let component = match self.blueprint().variant {
-            Variant::Monolithic => "tempo",
-            Variant::Stack => "query-frontend",
-        };
+        let component = self.blueprint().query_component();
         let view = here.watch.view();
         let pod =
             tempo_pods(&view).find(|pod| is_ready(pod) && component_of(pod) == Some(component));
@@ -245,12 +251,7 @@ impl KubernetesEnvironment {
         let watch = Arc::clone(&here.watch);
         let choose: ChoosePod = Arc::new(move || {
             let view = watch.view();
-            let pod = view.pods.values().find(|pod| {
-                pod.labels()
-                    .get("app.kubernetes.io/component")
-                    .is_some_and(|it| it == "opentelemetry-collector")
-                    && is_ready(pod)
-            });
+            let pod = collector_pods(&view).find(|pod| is_ready(pod));
             pod.map(|pod| pod.name_any())
         });
         let way = self

@@ -6,33 +6,35 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use super::view::View;
-use crate::environment::kubernetes::cluster::names::CR_NAME;
+use crate::environment::kubernetes::cluster::names::{
+    COLLECTOR_COMPONENT, COMPONENT_LABEL, CR_NAME, INSTANCE_LABEL, MANAGED_BY_LABEL,
+    OPERATED_COMPONENT_LABEL, TEMPO_OPERATOR,
+};
 
 /// Tempo's pods, by the labels that its operator gives them.
 pub fn tempo_pods(view: &View) -> impl Iterator<Item = &Arc<Pod>> {
     view.pods.values().filter(|pod| {
-        let label = |key: &str| pod.labels().get(key).map(String::as_str);
-        label("app.kubernetes.io/instance") == Some(CR_NAME)
-            && label("app.kubernetes.io/managed-by") == Some("tempo-operator")
+        label(pod, INSTANCE_LABEL) == Some(CR_NAME)
+            && label(pod, MANAGED_BY_LABEL) == Some(TEMPO_OPERATOR)
     })
 }
 
-/// As the operator names it.
-pub fn component_of(pod: &Pod) -> Option<&str> {
-    let labels = pod.labels();
-    labels
-        .get("app.kubernetes.io/component")
-        .map(String::as_str)
+pub fn collector_pods(view: &View) -> impl Iterator<Item = &Arc<Pod>> {
+    let pods = view.pods.values();
+    pods.filter(|pod| component_of(pod) == Some(COLLECTOR_COMPONENT))
 }
 
-/// Whether it is `Ready`, and is to stay.
-pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .iter()
-        .flat_map(|it| it.conditions.iter().flatten());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions
-            .into_iter()
-            .any(|it| it.type_ == "Ready" && it.status == "True")
+/// Pods of a component of our own.
+pub fn own_pods<'a>(view: &'a View, component: &'a str) -> impl Iterator<Item = &'a Arc<Pod>> {
+    let pods = view.pods.values();
+    pods.filter(move |pod| label(pod, COMPONENT_LABEL) == Some(component))
+}
+
+/// The component that an operator says a pod is of.
+pub fn component_of(pod: &Pod) -> Option<&str> {
+    label(pod, OPERATED_COMPONENT_LABEL)
+}
+
+fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    pod.labels().get(key).map(String::as_str)
 }

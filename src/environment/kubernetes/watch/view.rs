@@ -6,13 +6,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::Resource as _;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta};
+use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::core::{Selector, SelectorExt};
 use kube::{Resource, ResourceExt};
+
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
 
 /// Objects of one kind by name, in the order of their names. A clone shares
 /// them.
@@ -49,32 +52,30 @@ impl Kind {
         Kind::ConfigMaps,
     ];
 
-    /// The custom resource that this is, if it is one.
-    pub fn custom_resource(self) -> Option<ApiResource> {
-        let (group, version, kind) = match self {
-            Kind::TempoMonolithics => ("tempo.grafana.com", "v1alpha1", "TempoMonolithic"),
-            Kind::TempoStacks => ("tempo.grafana.com", "v1alpha1", "TempoStack"),
-            Kind::Collectors => ("opentelemetry.io", "v1beta1", "OpenTelemetryCollector"),
-            _ => return None,
-        };
-        let gvk = GroupVersionKind::gvk(group, version, kind);
-        Some(ApiResource::from_gvk_with_plural(&gvk, self.plural()))
+    /// The custom kind that this is, if it is one.
+    pub fn custom(self) -> Option<CustomKind> {
+        match self {
+            Kind::TempoMonolithics => Some(CustomKind::TEMPO_MONOLITHIC),
+            Kind::TempoStacks => Some(CustomKind::TEMPO_STACK),
+            Kind::Collectors => Some(CustomKind::COLLECTOR),
+            _ => None,
+        }
     }
 
     /// As in the API's paths and in RBAC rules.
     pub fn plural(self) -> &'static str {
         match self {
-            Kind::Pods => "pods",
-            Kind::Deployments => "deployments",
-            Kind::StatefulSets => "statefulsets",
-            Kind::Jobs => "jobs",
-            Kind::Events => "events",
-            Kind::Claims => "persistentvolumeclaims",
-            Kind::TempoMonolithics => "tempomonolithics",
-            Kind::TempoStacks => "tempostacks",
-            Kind::Collectors => "opentelemetrycollectors",
-            Kind::Secrets => "secrets",
-            Kind::ConfigMaps => "configmaps",
+            Kind::Pods => Pod::URL_PATH_SEGMENT,
+            Kind::Deployments => Deployment::URL_PATH_SEGMENT,
+            Kind::StatefulSets => StatefulSet::URL_PATH_SEGMENT,
+            Kind::Jobs => Job::URL_PATH_SEGMENT,
+            Kind::Events => Event::URL_PATH_SEGMENT,
+            Kind::Claims => PersistentVolumeClaim::URL_PATH_SEGMENT,
+            Kind::TempoMonolithics => CustomKind::TEMPO_MONOLITHIC.plural,
+            Kind::TempoStacks => CustomKind::TEMPO_STACK.plural,
+            Kind::Collectors => CustomKind::COLLECTOR.plural,
+            Kind::Secrets => Secret::URL_PATH_SEGMENT,
+            Kind::ConfigMaps => ConfigMap::URL_PATH_SEGMENT,
         }
     }
 }

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::Api;
-use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -20,12 +19,19 @@ use tokio::task::JoinSet;
 use super::conditions::Progress;
 use super::view::{Kind, Objects, View};
 use super::wait::{self, GRACE, Limits, Seen, WaitError};
-use crate::error_chain::chain;
+use crate::environment::kubernetes::cluster::api_error::{watch_answer, watch_words};
+use crate::environment::kubernetes::cluster::retry::Pauses;
 use crate::process::Interrupt;
 
 /// A watch is renewed after this many seconds, so a connection that died without
 /// a word is noticed a little later.
 const RENEWED_AFTER_SECONDS: u32 = 60;
+
+/// Between attempts to watch again. Shorter than kube's own, which grow to 30 s and
+/// more: an API server that is back should be noticed soon, and there are only a
+/// few of us.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Watches of a namespace. They end when this is dropped.
 pub struct NamespaceWatch {
@@ -129,10 +135,8 @@ impl Watches<'_> {
     }
 
     fn custom(&mut self, kind: Kind, place: Place<DynamicObject>) {
-        let resource: ApiResource = kind
-            .custom_resource()
-            .expect("only custom resources come here");
-        let api = Api::namespaced_with(self.client.clone(), self.namespace, &resource);
+        let custom = kind.custom().expect("only custom resources come here");
+        let api = Api::namespaced_with(self.client.clone(), self.namespace, &custom.resource());
         self.spawn(kind, api, place);
     }
 
@@ -155,7 +159,7 @@ impl Watches<'_> {
         self.tasks.spawn(async move {
             let events = watcher(api, config)
                 .modify(|object| object.managed_fields_mut().clear())
-                .backoff(RetryPauses::default());
+                .backoff(Pauses::between(FIRST_PAUSE, LONGEST_PAUSE));
             let mut events = std::pin::pin!(events);
             let mut listing = BTreeMap::new();
             while let Some(event) = events.next().await {
@@ -204,56 +208,14 @@ fn apply<K: Resource + Clone>(
 }
 
 fn note(sender: &watch::Sender<Seen>, kind: Kind, error: &watcher::Error) {
-    use watcher::Error;
-    let status = match error {
-        Error::WatchError(status) => Some(status),
-        Error::InitialListFailed(kube::Error::Api(status))
-        | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchFailed(kube::Error::Api(status)) => Some(status),
-        _ => None,
-    };
-    // kube's own text would repeat the whole answer.
-    let words = match status {
-        Some(status) if !status.message.is_empty() => status.message.clone(),
-        Some(status) => format!("HTTP {} {}", status.code, status.reason),
-        None => chain(error),
-    };
-    let answer = status.map(|status| status.code);
+    let answer = watch_answer(error);
     // An old resource version: the watcher lists anew by itself.
     if answer == Some(410) {
         return;
     }
+    let words = watch_words(error);
     tracing::debug!(%kind, "watch failed: {words}");
     sender.send_modify(|seen| seen.failed(kind, words, answer, Instant::now()));
-}
-
-/// Pauses between attempts to watch again. Shorter than kube's own, which grow to
-/// 30 s and more: an API server that is back should be noticed soon, and there
-/// are only a few of us.
-#[derive(Debug, Default)]
-struct RetryPauses {
-    attempts: u32,
-}
-
-impl RetryPauses {
-    const FIRST: Duration = Duration::from_millis(250);
-    const LONGEST: Duration = Duration::from_secs(5);
-}
-
-impl Iterator for RetryPauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = Self::FIRST * 2u32.saturating_pow(self.attempts.min(8));
-        self.attempts = self.attempts.saturating_add(1);
-        Some(pause.min(Self::LONGEST))
-    }
-}
-
-impl Backoff for RetryPauses {
-    fn reset(&mut self) {
-        self.attempts = 0;
-    }
 }
 
 #[cfg(test)]
@@ -348,16 +310,5 @@ mod tests {
         assert!(fed.sender.borrow().failures.is_empty());
         fed.error(410, "too old resource version");
         assert!(fed.sender.borrow().failures.is_empty());
-    }
-
-    #[test]
-    fn pauses_grow_to_the_longest_and_start_anew_after_a_success() {
-        let mut pauses = RetryPauses::default();
-        let milliseconds: Vec<u128> = pauses.by_ref().take(7).map(|p| p.as_millis()).collect();
-        assert_eq!(milliseconds, [250, 500, 1000, 2000, 4000, 5000, 5000]);
-        pauses.reset();
-        assert_eq!(pauses.next(), Some(RetryPauses::FIRST));
-        pauses.attempts = u32::MAX;
-        assert_eq!(pauses.next(), Some(RetryPauses::LONGEST));
     }
 }

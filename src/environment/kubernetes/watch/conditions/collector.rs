@@ -3,13 +3,14 @@
 
 use super::custom_resource::conditions;
 use super::{Progress, deployment_ready};
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
 use crate::environment::kubernetes::watch::view::View;
 
 /// The collector of the resource `name` takes requests: its Deployment is ready,
 /// and says so because a probe asked it. Without one a pod is ready as soon as
 /// its process runs, once for each restart of a crash loop.
 pub fn collector_ready(view: &View, name: &str) -> Progress {
-    let title = format!("OpenTelemetryCollector {name}");
+    let title = format!("{} {name}", CustomKind::COLLECTOR.kind);
     let Some(resource) = view.collectors.get(name) else {
         return Progress::Waiting(format!("{title}: does not exist yet"));
     };

@@ -17,7 +17,7 @@ mod workloads;
 pub use claims::claim_trouble;
 pub use collector::collector_ready;
 pub use jobs::{JobOutcome, job_outcome, job_pods_running};
-pub use pods::{pod_trouble, pod_trouble_in};
+pub use pods::{is_ready, pod_trouble, pod_trouble_in};
 pub use restarts::restarted_or_ended;
 pub use tempo::tempo_ready;
 pub use workloads::{Owner, deployment_ready, minio_ready, owner_trouble, stateful_set_ready};

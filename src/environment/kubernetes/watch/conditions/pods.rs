@@ -19,33 +19,75 @@ const CANNOT_START: [&str; 3] = [
     "RunContainerError",
 ];
 
+/// What the kubelet tells in an event alone, and not in a container's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ToldByEvents {
+    /// Why an image was not pulled, before 1.31.
+    Pull,
+    /// A volume that cannot be mounted, a sandbox that cannot be made.
+    Start,
+}
+
+/// Why a pod, or a container of it, is not ready.
+struct Trouble {
+    progress: Progress,
+    more: Option<ToldByEvents>,
+}
+
+impl From<Progress> for Trouble {
+    fn from(progress: Progress) -> Self {
+        Self {
+            progress,
+            more: None,
+        }
+    }
+}
+
+impl Trouble {
+    /// As [`Progress::most_serious`]; more is told of the one that speaks.
+    fn most_serious(all: impl IntoIterator<Item = Trouble>) -> Option<Trouble> {
+        let all: Vec<Trouble> = all.into_iter().collect();
+        let progress = Progress::most_serious(all.iter().map(|each| each.progress.clone()))?;
+        let mut as_bad = all
+            .iter()
+            .filter(|each| each.progress.seriousness() == progress.seriousness());
+        let more = as_bad.next().and_then(|first| first.more);
+        Some(Trouble { progress, more })
+    }
+}
+
 /// Why a pod is not ready. `None` for one that is, and for one that ended well.
 pub fn pod_trouble(pod: &Pod) -> Option<Progress> {
+    trouble_of(pod).map(|trouble| trouble.progress)
+}
+
+fn trouble_of(pod: &Pod) -> Option<Trouble> {
     let name = pod.name_any();
     let Some(status) = &pod.status else {
-        return Some(Progress::Waiting(format!("pod {name}: has no status yet")));
+        return Some(Progress::Waiting(format!("pod {name}: has no status yet")).into());
     };
     let phase = status.phase.as_deref().unwrap_or("Pending");
     if phase == "Succeeded" {
         return None;
     }
     if pod.metadata.deletion_timestamp.is_some() {
-        return Some(Progress::Waiting(format!("pod {name}: is being deleted")));
+        return Some(Progress::Waiting(format!("pod {name}: is being deleted")).into());
     }
     if phase == "Failed" {
         let text = format!("pod {name}: failed: {}", failure_words(pod));
-        return Some(if is_replaced(pod) {
+        let progress = if is_replaced(pod) {
             Progress::Waiting(text)
         } else {
             Progress::Failed(text)
-        });
+        };
+        return Some(progress.into());
     }
     let init = status.init_container_statuses.iter().flatten();
     let main = status.container_statuses.iter().flatten();
     let of_containers = init
         .chain(main)
         .filter_map(|container| container_trouble(pod, container));
-    if let Some(worst) = Progress::most_serious(of_containers) {
+    if let Some(worst) = Trouble::most_serious(of_containers) {
         return Some(worst);
     }
     if let Some(scheduled) = condition(pod, "PodScheduled")
@@ -53,21 +95,22 @@ pub fn pod_trouble(pod: &Pod) -> Option<Progress> {
     {
         // An autoscaler may bring a node.
         let words = reason_and_message(scheduled.reason.as_deref(), scheduled.message.as_deref());
-        return Some(Progress::Waiting(format!("pod {name}: {words}")));
+        return Some(Progress::Waiting(format!("pod {name}: {words}")).into());
     }
-    match condition(pod, "Ready") {
-        Some(ready) if ready.status == "True" => None,
-        _ if phase == "Running" => Some(Progress::Waiting(format!(
-            "pod {name}: running, not ready yet"
-        ))),
-        _ => Some(Progress::Waiting(format!("pod {name}: {phase}"))),
+    if is_ready(pod) {
+        return None;
     }
+    let state = match phase {
+        "Running" => "running, not ready yet",
+        phase => phase,
+    };
+    Some(Progress::Waiting(format!("pod {name}: {state}")).into())
 }
 
 /// [`pod_trouble`] with what the pod itself does not tell: the cause in its
 /// events, and claims of it that are not bound.
 pub fn pod_trouble_in(view: &View, pod: &Pod) -> Option<Progress> {
-    let trouble = pod_trouble(pod)?;
+    let Trouble { progress, more } = trouble_of(pod)?;
     let of_claims = claims_of(pod)
         .filter_map(|claim| view.claims.get(claim))
         .filter_map(|claim| claim_trouble(view, claim));
@@ -81,30 +124,26 @@ pub fn pod_trouble_in(view: &View, pod: &Pod) -> Option<Progress> {
         .into_iter()
         .rev()
         .filter(|event| event.type_.as_deref() == Some("Warning"));
-    Some(match trouble {
-        // Before 1.31 the kubelet says why only in an event.
-        Progress::Failed(text) if text.ends_with("ImagePullBackOff") => {
-            let cause = warnings.find_map(|event| {
+    let told = match more {
+        None => None,
+        Some(ToldByEvents::Pull) => warnings
+            .find_map(|event| {
                 let message = event.message.as_deref()?;
                 let cause = message.strip_prefix("Failed to pull image \"")?;
                 cause.split_once("\": ").map(|(_image, cause)| cause)
-            });
-            Progress::Failed(match cause {
-                Some(cause) => format!("{text}: {}", line(cause)),
-                None => text,
             })
-        }
-        // A volume that cannot be mounted, a sandbox that cannot be made.
-        Progress::Waiting(text)
-            if text.ends_with("ContainerCreating") || text.ends_with("PodInitializing") =>
-        {
-            Progress::Waiting(match warnings.next() {
-                Some(event) => format!("{text}; {}", event_words(event)),
-                None => text,
-            })
-        }
-        other => other,
-    })
+            .map(|cause| format!(": {}", line(cause))),
+        Some(ToldByEvents::Start) => warnings
+            .next()
+            .map(|event| format!("; {}", event_words(event))),
+    };
+    Some(progress.map_text(|text| format!("{text}{}", told.unwrap_or_default())))
+}
+
+/// Whether a pod is ready, and to stay.
+pub fn is_ready(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+        && condition(pod, "Ready").is_some_and(|ready| ready.status == "True")
 }
 
 /// Whether every container of a pod runs.
@@ -189,7 +228,7 @@ fn claims_of(pod: &Pod) -> impl Iterator<Item = &String> {
     volumes.filter_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name))
 }
 
-fn container_trouble(pod: &Pod, container: &ContainerStatus) -> Option<Progress> {
+fn container_trouble(pod: &Pod, container: &ContainerStatus) -> Option<Trouble> {
     let state = container.state.as_ref()?;
     let of = format!("pod {}: container {}", pod.name_any(), container.name);
     let last = container
@@ -200,7 +239,7 @@ fn container_trouble(pod: &Pod, container: &ContainerStatus) -> Option<Progress>
     if let Some(waiting) = &state.waiting {
         if waiting.reason.as_deref() == Some("CrashLoopBackOff") {
             let end = last.map_or("no exit code".to_owned(), |last| ended(last, limit));
-            return Some(Progress::Failed(crash_loop(&of, container, &end)));
+            return Some(Progress::Failed(crash_loop(&of, container, &end)).into());
         }
         return Some(waiting_trouble(pod, container, waiting));
     }
@@ -213,18 +252,21 @@ fn container_trouble(pod: &Pod, container: &ContainerStatus) -> Option<Progress>
         return match (restart_policy, end.exit_code) {
             // An init container, or one of several of a Job.
             (_, 0) if is_init(pod, container) || restart_policy != Some("Always") => None,
-            (Some("Never"), _) => Some(Progress::Failed(format!("{of}: {words}"))),
+            (Some("Never"), _) => Some(Progress::Failed(format!("{of}: {words}")).into()),
             // Seen between two restarts, of which the kubelet makes the first at once.
-            _ if last.is_some() => Some(Progress::Failed(crash_loop(&of, container, &words))),
-            _ => Some(Progress::Waiting(format!("{of}: ended with {words}"))),
+            _ if last.is_some() => {
+                Some(Progress::Failed(crash_loop(&of, container, &words)).into())
+            }
+            _ => Some(Progress::Waiting(format!("{of}: ended with {words}")).into()),
         };
     }
     if let (Some(last), false) = (last, container.ready) {
-        return Some(Progress::Waiting(format!(
+        let text = format!(
             "{of}: restarted {}, last ended with {}; running, not ready yet",
             times(container.restart_count),
             ended(last, limit)
-        )));
+        );
+        return Some(Progress::Waiting(text).into());
     }
     None
 }
@@ -240,7 +282,7 @@ fn waiting_trouble(
     pod: &Pod,
     container: &ContainerStatus,
     waiting: &ContainerStateWaiting,
-) -> Progress {
+) -> Trouble {
     let name = pod.name_any();
     let reason = waiting.reason.as_deref().unwrap_or("waiting");
     let message = waiting.message.as_deref().unwrap_or_default();
@@ -250,7 +292,8 @@ fn waiting_trouble(
         let back_off = format!("Back-off pulling image \"{image}\"");
         let cause = message.strip_prefix(&back_off).unwrap_or(message);
         let cause = line(cause.trim_start_matches(": "));
-        let words = match (cause.is_empty(), cause.starts_with("ErrImagePull")) {
+        let is_without_cause = cause.is_empty();
+        let words = match (is_without_cause, cause.starts_with("ErrImagePull")) {
             (true, _) => reason.to_owned(),
             (false, true) => cause,
             (false, false) => format!("{reason}: {cause}"),
@@ -258,8 +301,12 @@ fn waiting_trouble(
         let text = format!("pod {name}: cannot pull image \"{image}\": {words}");
         return match reason {
             // The first attempt: a registry may have been busy.
-            "ErrImagePull" => Progress::Waiting(text),
-            _ => Progress::Failed(text),
+            "ErrImagePull" => Progress::Waiting(text).into(),
+            _ => Trouble {
+                progress: Progress::Failed(text),
+                more: (reason == "ImagePullBackOff" && is_without_cause)
+                    .then_some(ToldByEvents::Pull),
+            },
         };
     }
     let text = format!(
@@ -271,9 +318,12 @@ fn waiting_trouble(
         }
     );
     if CANNOT_START.contains(&reason) {
-        Progress::Stuck(text)
-    } else {
-        Progress::Waiting(text)
+        return Progress::Stuck(text).into();
+    }
+    let is_starting = ["ContainerCreating", "PodInitializing"].contains(&reason);
+    Trouble {
+        progress: Progress::Waiting(text),
+        more: (is_starting && message.is_empty()).then_some(ToldByEvents::Start),
     }
 }
 

@@ -7,20 +7,21 @@ use kube::core::DynamicObject;
 use super::custom_resource::{Condition, conditions};
 use super::workloads::labelled;
 use super::{Progress, stateful_set_ready};
-use crate::environment::kubernetes::cluster::names::STACK_COMPONENTS;
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
+use crate::environment::kubernetes::cluster::names::{
+    INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATED_COMPONENT_LABEL, STACK_COMPONENTS, TEMPO_OPERATOR,
+};
 use crate::environment::kubernetes::watch::view::View;
 use crate::profile::Variant;
-
-const COMPONENT: &str = "app.kubernetes.io/component";
 
 /// Tempo of the resource `name` is ready: `Ready` holds, and so are all the
 /// workloads that its operator makes, which are there.
 pub fn tempo_ready(view: &View, variant: Variant, name: &str) -> Progress {
-    let (kind, objects) = match variant {
-        Variant::Monolithic => ("TempoMonolithic", &view.tempo_monolithics),
-        Variant::Stack => ("TempoStack", &view.tempo_stacks),
+    let objects = match variant {
+        Variant::Monolithic => &view.tempo_monolithics,
+        Variant::Stack => &view.tempo_stacks,
     };
-    let title = format!("{kind} {name}");
+    let title = format!("{} {name}", CustomKind::tempo(variant).kind);
     let Some(resource) = objects.get(name) else {
         return Progress::Waiting(format!("{title}: does not exist yet"));
     };
@@ -37,14 +38,11 @@ pub fn tempo_ready(view: &View, variant: Variant, name: &str) -> Progress {
 /// Every workload of the stack is ready, the gateway's too where there is one,
 /// and no component is without.
 fn stack_ready(view: &View, name: &str) -> Progress {
-    let labels = [
-        ("app.kubernetes.io/instance", name),
-        ("app.kubernetes.io/managed-by", "tempo-operator"),
-    ];
+    let labels = [(INSTANCE_LABEL, name), (MANAGED_BY_LABEL, TEMPO_OPERATOR)];
     let workloads = labelled(view, &labels);
     let is_there = |component: &&&str| {
         let mut all = workloads.iter();
-        all.any(|workload| workload.label(COMPONENT) == Some(**component))
+        all.any(|workload| workload.label(OPERATED_COMPONENT_LABEL) == Some(**component))
     };
     let missing: Vec<&str> = STACK_COMPONENTS
         .iter()

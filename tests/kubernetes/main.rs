@@ -13,6 +13,7 @@ mod front_door;
 #[allow(dead_code)]
 #[path = "../end_to_end/proc.rs"]
 mod proc;
+mod restricted_namespace;
 mod rights;
 mod runs;
 mod smoke;

@@ -6,6 +6,7 @@
 mod cluster;
 mod component;
 mod faults;
+mod restricted_namespace;
 mod rights;
 mod runs;
 mod smoke;

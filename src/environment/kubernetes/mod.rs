@@ -38,10 +38,10 @@ use evidence::{components, counters, logs};
 use load::run::K6Jobs;
 use manifests::blueprint::{Blueprint, Flavor, Scraper};
 use prerequisites::object_storage::Credentials;
-use prerequisites::prometheus::Chosen;
-use set_up::acquire::HeldNamespace;
+use prerequisites::prometheus::PrometheusSource;
+use set_up::acquire::NamespaceHold;
 use watch::conditions;
-use watch::namespace::{InNamespace, Waits};
+use watch::namespace::{Waits, WatchedNamespace};
 use watch::view::View;
 
 pub use clean_up::sweep::command::SweepArgs;
@@ -64,45 +64,45 @@ pub struct KubernetesEnvironment {
     work_path: PathBuf,
     work_dir: Mutex<Option<WorkDir>>,
     blueprint: Mutex<Blueprint>,
-    found: OnceLock<Found>,
+    facts: OnceLock<ClusterFacts>,
     k6: K6Jobs,
     waits: std::sync::Arc<Waits>,
     stages: Mutex<Vec<TimedStage>>,
-    /// Once the namespace is claimed.
-    held: tokio::sync::OnceCell<Held>,
+    /// Once the namespace is acquired.
+    held: tokio::sync::OnceCell<RunNamespace>,
     /// Once the objects that pods need are in it.
-    furnished: tokio::sync::OnceCell<()>,
+    objects: tokio::sync::OnceCell<()>,
     /// Armed before the first create; taken by the teardown.
     guard: Mutex<Option<TeardownGuard>>,
-    up: Mutex<Up>,
+    parts: Mutex<RunningParts>,
 }
 
 /// What the look at the cluster gave.
 #[derive(Debug)]
-struct Found {
+struct ClusterFacts {
     version: String,
-    prometheus: Chosen,
+    prometheus: PrometheusSource,
     credentials: Credentials,
 }
 
 /// The namespace while it is ours.
-struct Held {
-    here: InNamespace,
-    claim: HeldNamespace,
+struct RunNamespace {
+    watched: WatchedNamespace,
+    hold: NamespaceHold,
 }
 
 /// What was set up, as far as later steps need it.
 #[derive(Default)]
-struct Up {
+struct RunningParts {
     prometheus: Option<PrometheusClient>,
-    ways: Vec<PortForward>,
+    port_forwards: Vec<PortForward>,
     push: Option<Url>,
     tempo_version: String,
     /// As its HTTP API says.
-    tempo_says: String,
+    tempo_build_info: String,
     cores: Cores,
     /// The namespace when the set-up was done.
-    healthy: Option<View>,
+    before_load: Option<View>,
     /// What was changed outside of the namespace and stays so.
     changed_outside: Vec<String>,
     no_container_metrics: Option<String>,
@@ -133,13 +133,13 @@ impl KubernetesEnvironment {
             work_dir: Mutex::new(Some(work_dir)),
             blueprint: Mutex::new(blueprint),
             options,
-            found: OnceLock::new(),
+            facts: OnceLock::new(),
             waits: std::sync::Arc::default(),
             stages: Mutex::default(),
             held: tokio::sync::OnceCell::new(),
-            furnished: tokio::sync::OnceCell::new(),
+            objects: tokio::sync::OnceCell::new(),
             guard: Mutex::new(None),
-            up: Mutex::default(),
+            parts: Mutex::default(),
         })
     }
 
@@ -147,22 +147,22 @@ impl KubernetesEnvironment {
         self.blueprint.lock().expect("no holder panics").clone()
     }
 
-    fn found(&self) -> Result<&Found, EnvironmentError> {
-        self.found
+    fn facts(&self) -> Result<&ClusterFacts, EnvironmentError> {
+        self.facts
             .get()
             .ok_or_else(|| failed("the cluster was not looked at yet"))
     }
 
-    fn up(&self) -> std::sync::MutexGuard<'_, Up> {
-        self.up.lock().expect("no holder of what is up panics")
+    fn parts(&self) -> std::sync::MutexGuard<'_, RunningParts> {
+        self.parts.lock().expect("no holder panics")
     }
 
     /// The namespace, if it is ours already.
-    fn here(&self) -> Result<&InNamespace, EnvironmentError> {
+    fn namespace(&self) -> Result<&WatchedNamespace, EnvironmentError> {
         self.held
             .get()
-            .map(|held| &held.here)
-            .ok_or_else(|| failed("the namespace was not claimed yet"))
+            .map(|held| &held.watched)
+            .ok_or_else(|| failed("the namespace was not acquired yet"))
     }
 
     fn note_stage(&self, name: &str, start: Instant, took: Duration) {
@@ -211,22 +211,22 @@ impl Environment for KubernetesEnvironment {
 
     async fn set_up_storage(&self) -> Result<(), EnvironmentError> {
         self.look_at_the_cluster().await?;
-        self.claim().await?;
+        self.acquire().await?;
         self.stage("storage", self.create_storage()).await
     }
 
     async fn set_up_tempo(&self) -> Result<(), EnvironmentError> {
-        self.claim().await?;
+        self.acquire().await?;
         self.stage("Tempo", self.create_tempo()).await
     }
 
     async fn set_up_collector(&self) -> Result<(), EnvironmentError> {
-        self.claim().await?;
+        self.acquire().await?;
         self.stage("collector", self.create_collector()).await
     }
 
     async fn set_up_prometheus(&self) -> Result<(), EnvironmentError> {
-        self.claim().await?;
+        self.acquire().await?;
         self.stage("Prometheus", self.create_prometheus()).await
     }
 
@@ -249,17 +249,17 @@ impl Environment for KubernetesEnvironment {
     }
 
     fn components(&self) -> Vec<Component> {
-        let (blueprint, up) = (self.blueprint(), self.up());
+        let (blueprint, parts) = (self.blueprint(), self.parts());
         let view = self
-            .here()
-            .map(|here| here.watch.view())
+            .namespace()
+            .map(|namespace| namespace.watch.view())
             .unwrap_or_default();
-        let mut all = components::in_namespace(&blueprint, &view, &up.tempo_version);
-        if let Some(found) = self.found.get() {
-            all.push(components::prometheus(&blueprint, &found.prometheus));
+        let mut all = components::in_namespace(&blueprint, &view, &parts.tempo_version);
+        if let Some(facts) = self.facts.get() {
+            all.push(components::prometheus(&blueprint, &facts.prometheus));
             all.push(components::component(
                 "kubernetes",
-                found.version.clone(),
+                facts.version.clone(),
                 Some(format!(
                     "{}, context {}",
                     self.connected.server, self.connected.context
@@ -279,11 +279,11 @@ impl Environment for KubernetesEnvironment {
     }
 
     fn push_from_here(&self) -> Option<Url> {
-        self.up().push.clone()
+        self.parts().push.clone()
     }
 
     fn notes(&self) -> Vec<String> {
-        self.up().changed_outside.clone()
+        self.parts().changed_outside.clone()
     }
 
     fn take_stages(&self) -> Vec<TimedStage> {
@@ -291,52 +291,52 @@ impl Environment for KubernetesEnvironment {
     }
 
     fn scrape_interval(&self) -> Option<Duration> {
-        Some(self.found.get()?.prometheus.scrape_interval())
+        Some(self.facts.get()?.prometheus.scrape_interval())
     }
 
     fn capabilities(&self) -> Capabilities {
-        let up = self.up();
+        let parts = self.parts();
         let unknown = || "the cores of its node are not known: nodes cannot be read".to_string();
         let overrides = self.blueprint().overrides;
         let tuning = overrides.and_then(|overrides| overrides.ingester);
         let idle = tuning.as_ref().and_then(|it| it.trace_idle_period);
         let check = tuning.as_ref().and_then(|it| it.flush_check_period);
         let namespace = &self.options.namespace;
-        let container_metrics = match self.found.get() {
-            Some(found) => found.prometheus.container_metrics(),
+        let container_metrics = match self.facts.get() {
+            Some(facts) => facts.prometheus.container_metrics(),
             None => Err("the cluster was not looked at yet".into()),
         };
         Capabilities {
             tempo_metrics: Ok(self.tempo_selector()),
             collector_metrics: format!("namespace=\"{namespace}\",pod=~\"{COLLECTOR}-.+\""),
-            container_metrics: match &up.no_container_metrics {
+            container_metrics: match &parts.no_container_metrics {
                 Some(why) => Err(why.clone()),
                 None => container_metrics.map(|()| self.container_selector()),
             },
             collector_cpu: Ok(()),
-            k6_cores: up.cores.k6.map(Some).ok_or_else(unknown),
-            collector_cores: up.cores.collector.map(Some).ok_or_else(unknown),
+            k6_cores: parts.cores.k6.map(Some).ok_or_else(unknown),
+            collector_cores: parts.cores.collector.map(Some).ok_or_else(unknown),
             visibility_delay: idle.unwrap_or(TRACE_IDLE_PERIOD)
                 + check.unwrap_or(FLUSH_CHECK_PERIOD)
                 + Duration::from_secs(1),
             readable_bytes: None,
             read_back: Ok(()),
-            stand_in: up
-                .tempo_says
+            stand_in: parts
+                .tempo_build_info
                 .contains("trace-store")
                 .then(|| "the built-in trace store, which is not Tempo".into()),
         }
     }
 
     fn prometheus(&self) -> Option<PrometheusClient> {
-        self.up().prometheus.clone()
+        self.parts().prometheus.clone()
     }
 
     async fn prepare_k6(&self, runs: &[&'static str]) -> Result<(), EnvironmentError> {
         let limit = self.options.ready_timeout;
-        let (here, blueprint) = (self.here()?, self.blueprint());
-        self.k6.prepare(here, &blueprint, runs, limit).await?;
-        self.note_what_is_up().await
+        let (namespace, blueprint) = (self.namespace()?, self.blueprint());
+        self.k6.prepare(namespace, &blueprint, runs, limit).await?;
+        self.note_what_runs().await
     }
 
     fn k6_start(&self) -> Duration {
@@ -346,7 +346,7 @@ impl Environment for KubernetesEnvironment {
     async fn run_k6(&self, run: K6Run) -> Result<K6Finished, EnvironmentError> {
         let limit = self.options.ready_timeout;
         self.k6
-            .run(self.here()?, &self.blueprint(), run, limit)
+            .run(self.namespace()?, &self.blueprint(), run, limit)
             .await
     }
 
@@ -354,16 +354,16 @@ impl Environment for KubernetesEnvironment {
         let prometheus = self
             .prometheus()
             .ok_or_else(|| failed("Prometheus is not there yet"))?;
-        let interval = self.found()?.prometheus.scrape_interval();
+        let interval = self.facts()?.prometheus.scrape_interval();
         requests::wait_for_scrape(&prometheus, &self.tempo_selector(), at, interval).await
     }
 
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
-        counters::of_tempo(self.here()?, &self.blueprint()).await
+        counters::of_tempo(self.namespace()?, &self.blueprint()).await
     }
 
     async fn collector_cpu(&self) -> Option<Duration> {
-        let read = async { counters::collector_cpu(self.here()?).await };
+        let read = async { counters::collector_cpu(self.namespace()?).await };
         match read.await {
             Ok(cpu) => Some(cpu),
             Err(why) => {
@@ -374,26 +374,26 @@ impl Environment for KubernetesEnvironment {
     }
 
     fn dead_components(&self) -> Vec<String> {
-        let Ok(here) = self.here() else {
+        let Ok(namespace) = self.namespace() else {
             return Vec::new();
         };
-        let mut dead = match &self.up().healthy {
-            Some(before) => conditions::restarted_or_ended(before, &here.watch.view()),
+        let mut dead = match &self.parts().before_load {
+            Some(before) => conditions::restarted_or_ended(before, &namespace.watch.view()),
             None => Vec::new(),
         };
-        dead.extend(self.held.get().and_then(|held| held.claim.lease.lost()));
+        dead.extend(self.held.get().and_then(|held| held.hold.lease.lost()));
         dead
     }
 
     async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError> {
         match self.held.get() {
-            Some(held) => logs::collect(&held.here, output).await,
+            Some(held) => logs::collect(&held.watched, output).await,
             None => Ok(Vec::new()),
         }
     }
 
     async fn tear_down(&self) -> Result<(), EnvironmentError> {
-        self.take_down().await
+        self.remove_run().await
     }
 
     fn how_to_reach_and_stop(&self) -> String {

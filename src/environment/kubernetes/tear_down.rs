@@ -1,22 +1,24 @@
-//! Taking a run down, or telling how to, where it is to be left running.
+//! Tearing a run down, or telling how to, where it is to be left running.
 
 use std::time::Instant;
 
 use super::{KubernetesEnvironment, failed};
 use crate::environment::EnvironmentError;
-use crate::environment::kubernetes::clean_up::tear_down::{self, Limits};
+use crate::environment::kubernetes::clean_up::tear_down::{
+    TeardownLimits, TeardownTarget, tear_down,
+};
 use crate::error_chain::chain;
 
 impl KubernetesEnvironment {
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
+    pub(super) fn limits(&self) -> TeardownLimits {
+        TeardownLimits {
             cr_deletion: self.options.cr_deletion_timeout,
             namespace_deletion: self.options.namespace_deletion_timeout,
         }
     }
 
-    pub(super) fn target(&self, uid: Option<String>) -> tear_down::Target {
-        let target = tear_down::Target::new(&self.options.namespace, self.options.run);
+    pub(super) fn target(&self, uid: Option<String>) -> TeardownTarget {
+        let target = TeardownTarget::new(&self.options.namespace, self.options.run);
         match uid {
             Some(uid) => target.with_uid(&uid),
             None => target,
@@ -30,24 +32,24 @@ impl KubernetesEnvironment {
     }
 
     /// Everything is tried; what could not be removed comes in one error.
-    pub(super) async fn take_down(&self) -> Result<(), EnvironmentError> {
+    pub(super) async fn remove_run(&self) -> Result<(), EnvironmentError> {
         {
-            let mut up = self.up();
-            up.ways.clear();
-            up.prometheus = None;
+            let mut parts = self.parts();
+            parts.port_forwards.clear();
+            parts.prometheus = None;
         }
         let mut errors = Vec::new();
         // Without a guard nothing was ever created, or all is gone already.
         if self.guard.lock().expect("no holder panics").is_some() {
             let held = self.held.get();
             if let Some(held) = held {
-                held.claim.lease.expect_end();
+                held.hold.lease.expect_end();
             }
-            let target = self.target(held.map(|held| held.claim.uid.clone()));
+            let target = self.target(held.map(|held| held.hold.uid.clone()));
             let progress = |line: &str| eprintln!("  {line}");
             let client = &self.connected.client;
             let start = Instant::now();
-            let torn = tear_down::tear_down(client, &target, self.limits(), &progress).await;
+            let torn = tear_down(client, &target, self.limits(), &progress).await;
             self.disarm();
             let removed = match torn {
                 Ok(removed) => removed,
@@ -75,7 +77,7 @@ impl KubernetesEnvironment {
         }
     }
 
-    /// For `--skip-cleanup`; from here on nothing takes it down but a sweep.
+    /// For `--skip-cleanup`; from here on nothing tears it down but a sweep.
     pub(super) fn left_running(&self) -> String {
         self.disarm();
         if self.held.get().is_none() {

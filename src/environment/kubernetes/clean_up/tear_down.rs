@@ -1,4 +1,4 @@
-//! Taking a run down: its Jobs and custom resources, its objects outside of the
+//! Tearing a run down: its Jobs and custom resources, its objects outside of the
 //! namespace, the namespace until it is gone, and the volumes that it releases.
 //!
 //! Everything is tried, and errors come together. What a namespace holds is only
@@ -32,7 +32,7 @@ const GRACE_SECONDS: u32 = 1;
 
 /// What belongs to one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct TeardownTarget {
     pub namespace: String,
     /// Value of the run label, on the namespace and on cluster-scoped objects.
     pub run: String,
@@ -40,7 +40,7 @@ pub struct Target {
     pub namespace_uid: Option<String>,
 }
 
-impl Target {
+impl TeardownTarget {
     pub fn new(namespace: &str, run: impl ToString) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -57,14 +57,14 @@ impl Target {
 
 /// How long each part of a teardown may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct TeardownLimits {
     /// Until the finalizers of custom resources are taken away by force.
     pub cr_deletion: Duration,
     /// Until the deletion of the namespace is given up.
     pub namespace_deletion: Duration,
 }
 
-impl Default for Limits {
+impl Default for TeardownLimits {
     fn default() -> Self {
         Self {
             cr_deletion: Duration::from_secs(120),
@@ -76,7 +76,7 @@ impl Default for Limits {
 /// What a teardown did; nothing of the run is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "warnings are for the user"]
-pub struct Removed {
+pub struct TeardownReport {
     /// Each with its kind and name.
     pub objects: Vec<String>,
     /// What was not as it should be: finalizers removed by force, or something
@@ -93,7 +93,7 @@ pub struct Removed {
 #[error("{}", errors.join("; "))]
 pub struct TeardownFailed {
     pub errors: Vec<String>,
-    pub removed: Removed,
+    pub removed: TeardownReport,
 }
 
 /// Removes all that belongs to `target`; what was never created is fine.
@@ -103,11 +103,11 @@ pub struct TeardownFailed {
 /// interrupted: what takes long ends by `limits`.
 pub async fn tear_down(
     client: &Client,
-    target: &Target,
-    limits: Limits,
+    target: &TeardownTarget,
+    limits: TeardownLimits,
     progress: &dyn Fn(&str),
-) -> Result<Removed, TeardownFailed> {
-    let Target { namespace, run, .. } = target;
+) -> Result<TeardownReport, TeardownFailed> {
+    let TeardownTarget { namespace, run, .. } = target;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let mut tally = Tally::default();
     let deadline = Instant::now() + limits.cr_deletion;
@@ -145,7 +145,7 @@ pub async fn tear_down(
     let (of_cluster, of_namespace) = tokio::join!(of_cluster, of_namespace);
     tally.add(of_cluster);
     tally.add(of_namespace);
-    let removed = Removed {
+    let removed = TeardownReport {
         objects: tally.removed,
         warnings: tally.warnings,
         emptied,
@@ -171,7 +171,7 @@ enum Whose {
     Relabelled,
 }
 
-fn whose(found: Option<&Namespace>, target: &Target) -> Whose {
+fn whose(found: Option<&Namespace>, target: &TeardownTarget) -> Whose {
     let Some((found, uid)) = found.and_then(|it| Some((it, it.metadata.uid.as_ref()?))) else {
         return Whose::NotThere;
     };
@@ -188,9 +188,9 @@ fn whose(found: Option<&Namespace>, target: &Target) -> Whose {
 /// whose volumes are to go with it.
 async fn empty(
     client: &Client,
-    target: &Target,
+    target: &TeardownTarget,
     uid: &str,
-    limits: Limits,
+    limits: TeardownLimits,
     tally: &mut Tally,
     progress: &dyn Fn(&str),
 ) -> Vec<ClaimedVolume> {
@@ -263,7 +263,7 @@ async fn claimed(client: &Client, namespace: &str, tally: &mut Tally) -> Vec<Cla
 /// Names and uids of the run's Jobs.
 async fn list_jobs(
     client: &Client,
-    target: &Target,
+    target: &TeardownTarget,
     deadline: Instant,
 ) -> Result<Vec<(String, String)>, ApiError> {
     let api: Api<Job> = Api::namespaced(client.clone(), &target.namespace);
@@ -292,7 +292,7 @@ async fn delete_namespace(
     namespace: &str,
     uid: &str,
     claims: &[ClaimedVolume],
-    limits: Limits,
+    limits: TeardownLimits,
 ) -> Tally {
     let api: Api<Namespace> = Api::all(client.clone());
     let deadline = Instant::now() + limits.namespace_deletion;
@@ -409,7 +409,7 @@ mod tests {
         #[case] uid: Option<&str>,
         #[case] expected: Whose,
     ) {
-        let mut target = Target::new("n", 7);
+        let mut target = TeardownTarget::new("n", 7);
         target.namespace_uid = uid.map(str::to_owned);
         assert_eq!(whose(found.as_ref(), &target), expected);
     }
@@ -470,7 +470,7 @@ mod tests {
     fn what_is_left_is_told_together() {
         let failed = TeardownFailed {
             errors: vec!["one".to_owned(), "two".to_owned()],
-            removed: Removed {
+            removed: TeardownReport {
                 objects: Vec::new(),
                 warnings: Vec::new(),
                 emptied: Duration::ZERO,

@@ -19,7 +19,7 @@ use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::create::create;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor};
 use crate::environment::kubernetes::watch::conditions::job_pods_running;
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::environment::{EnvironmentError, K6Finished, K6Run};
 use crate::k6::load::Load;
 use crate::k6::script_of;
@@ -67,7 +67,7 @@ impl K6Jobs {
     /// Creates the ConfigMaps of the corpus, if they are not there.
     pub async fn create_files(
         &self,
-        here: &InNamespace,
+        namespace: &WatchedNamespace,
         blueprint: &Blueprint,
     ) -> Result<Arc<K6Files>, EnvironmentError> {
         let files = self.files();
@@ -75,7 +75,7 @@ impl K6Jobs {
         let there = |created: &BTreeSet<TraceProfile>| created.contains(&profile);
         if !there(&self.created.lock().expect("no holder panics")) {
             let maps = files.config_maps(blueprint);
-            try_join_all(maps.iter().map(|map| create(&here.client, map))).await?;
+            try_join_all(maps.iter().map(|map| create(&namespace.client, map))).await?;
             self.created
                 .lock()
                 .expect("no holder panics")
@@ -87,11 +87,11 @@ impl K6Jobs {
     /// Creates the Jobs of runs that have none waiting; their pods start and wait.
     pub async fn create(
         &self,
-        here: &InNamespace,
+        namespace: &WatchedNamespace,
         blueprint: &Blueprint,
         runs: &[&'static str],
     ) -> Result<(), EnvironmentError> {
-        let files = self.create_files(here, blueprint).await?;
+        let files = self.create_files(namespace, blueprint).await?;
         for name in runs {
             if self
                 .waiting
@@ -118,7 +118,7 @@ impl K6Jobs {
                 remote_write: *name != "seeding" && *name != "readback",
                 patience: blueprint.job_timeout + PATIENCE,
             };
-            create(&here.client, &job::job(blueprint, &files, &pod)).await?;
+            create(&namespace.client, &job::job(blueprint, &files, &pod)).await?;
             self.waiting
                 .lock()
                 .expect("no holder panics")
@@ -130,12 +130,12 @@ impl K6Jobs {
     /// Waits until the pods of `runs` run, creating what is not there yet.
     pub async fn prepare(
         &self,
-        here: &InNamespace,
+        namespace: &WatchedNamespace,
         blueprint: &Blueprint,
         runs: &[&'static str],
         limit: Duration,
     ) -> Result<(), EnvironmentError> {
-        self.create(here, blueprint, runs).await?;
+        self.create(namespace, blueprint, runs).await?;
         let jobs: Vec<String> = {
             let waiting = self.waiting.lock().expect("no holder panics");
             runs.iter()
@@ -144,50 +144,52 @@ impl K6Jobs {
         };
         let what = format!("k6 pods ({})", runs.join(", "));
         let names: Vec<&str> = jobs.iter().map(String::as_str).collect();
-        here.until(&what, limit, |view| job_pods_running(view, &names))
+        namespace
+            .until(&what, limit, |view| job_pods_running(view, &names))
             .await
     }
 
     /// Gives a run its load, follows its log, and returns how it ended.
     pub async fn run(
         &self,
-        here: &InNamespace,
+        namespace: &WatchedNamespace,
         blueprint: &Blueprint,
         run: K6Run,
         limit: Duration,
     ) -> Result<K6Finished, EnvironmentError> {
-        self.prepare(here, blueprint, &[run.name], limit).await?;
+        self.prepare(namespace, blueprint, &[run.name], limit)
+            .await?;
         let job = self
             .waiting
             .lock()
             .expect("no holder panics")
             .remove(run.name)
             .unwrap_or_default();
-        let Some(pod) = pod_of(&here.watch.view(), &job) else {
+        let Some(pod) = pod_of(&namespace.watch.view(), &job) else {
             // It was there a moment ago.
-            return Ok(ended_badly(here, &job, Duration::ZERO).await);
+            return Ok(ended_badly(namespace, &job, Duration::ZERO).await);
         };
         let started = Instant::now();
         hand_over(
-            here,
+            namespace,
             &pod,
             &load_in_pod(blueprint, run.load, run.name),
             limit,
         )
         .await?;
-        let following = follow(here, &pod, &run.log);
+        let following = follow(namespace, &pod, &run.log);
         tokio::pin!(following);
         let stopped_by = tokio::select! {
             read = &mut following => {
-                return finished(here, &job, read, None, started).await;
+                return finished(namespace, &job, read, None, started).await;
             }
-            signal = here.interrupt.wait() => signal.to_string(),
+            signal = namespace.interrupt.wait() => signal.to_string(),
             () = tokio::time::sleep(run.timeout) => {
                 format!("the time limit of {}", crate::units::Pretty(run.timeout))
             }
         };
         // The pod gets its grace period, and k6 writes its summary in it.
-        let jobs: Api<Job> = Api::namespaced(here.client.clone(), &here.namespace);
+        let jobs: Api<Job> = Api::namespaced(namespace.client.clone(), &namespace.name);
         if let Err(err) = jobs.delete(&job, &DeleteParams::background()).await {
             tracing::warn!("cannot delete job {job}: {}", words(&err));
         }
@@ -195,7 +197,7 @@ impl K6Jobs {
             Ok(read) => read,
             Err(_) => Ok(FrameReader::default()),
         };
-        finished(here, &job, read, Some(stopped_by), started).await
+        finished(namespace, &job, read, Some(stopped_by), started).await
     }
 }
 

@@ -51,7 +51,7 @@ fn monolithic(blueprint: &Blueprint) -> Value {
         "s3": {"secret": blueprint.storage.secret_name(), "credentialMode": "static"},
     });
     set(&mut traces, "storageClassName", storage_class(blueprint));
-    let limits = Limits::of(blueprint);
+    let limits = TempoLimits::of(blueprint);
     let mut config = extra_config(blueprint);
     config.insert(
         "overrides".into(),
@@ -93,7 +93,7 @@ fn stack(blueprint: &Blueprint) -> Value {
     {
         storage["tls"] = json!({"enabled": true});
     }
-    let limits = Limits::of(blueprint);
+    let limits = TempoLimits::of(blueprint);
     let mut spec = json!({
         "storage": storage,
         "replicationFactor": blueprint.replication_factor,
@@ -223,7 +223,7 @@ fn ingester(tuning: &IngesterTuning) -> Map<String, Value> {
 
 /// Limits that do not throttle the load that the profile asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Limits {
+struct TempoLimits {
     /// Bytes per second of the tenant in the one distributor.
     rate_bytes: u64,
     burst_bytes: u64,
@@ -231,7 +231,7 @@ struct Limits {
     live_traces: u64,
 }
 
-impl Limits {
+impl TempoLimits {
     /// Twice the pushed rate, bursts of twice that, and, unless the profile has
     /// a number of its own, four times the traces that are expected to be live:
     /// traces/s × (`trace_idle_period` + `flush_check_period`). An ingester

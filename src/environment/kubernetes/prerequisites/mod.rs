@@ -9,4 +9,4 @@ pub mod prometheus;
 pub mod rights;
 mod storage_class;
 
-pub use look::{Wanted, look};
+pub use look::{Requirements, look};

@@ -6,9 +6,9 @@ use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::client::reachable;
 use crate::environment::kubernetes::manifests::blueprint::Flavor;
 use crate::environment::kubernetes::prerequisites::object_storage::{self, Credentials};
-use crate::environment::kubernetes::prerequisites::prometheus::{self, Chosen};
-use crate::environment::kubernetes::prerequisites::{self, Wanted, rights};
-use crate::environment::kubernetes::{Found, KubernetesEnvironment, failed};
+use crate::environment::kubernetes::prerequisites::prometheus::{self, PrometheusSource};
+use crate::environment::kubernetes::prerequisites::{self, Requirements, rights};
+use crate::environment::kubernetes::{ClusterFacts, KubernetesEnvironment, failed};
 use crate::error_chain::chain;
 use crate::profile::StorageKind;
 use crate::settings::PrometheusChoice;
@@ -18,7 +18,7 @@ impl KubernetesEnvironment {
     pub(in crate::environment::kubernetes) async fn look_at_the_cluster(
         &self,
     ) -> Result<(), EnvironmentError> {
-        if self.found.get().is_some() {
+        if self.facts.get().is_some() {
             return Ok(());
         }
         let version = reachable(&self.connected)
@@ -30,7 +30,7 @@ impl KubernetesEnvironment {
         );
         let client = &self.connected.client;
         let settings = &self.options.settings;
-        let wanted = Wanted {
+        let wanted = Requirements {
             namespace: self.options.namespace.clone(),
             variant: self.options.profile.tempo.variant,
             storage_class: settings.storage_class.clone(),
@@ -66,20 +66,23 @@ impl KubernetesEnvironment {
         eprintln!("  prometheus  {}", chosen.describe());
         *self.blueprint.lock().expect("no holder panics") =
             self.options.blueprint(found.flavor, chosen.scraper());
-        let looked_at = Found {
+        let looked_at = ClusterFacts {
             version,
             prometheus: chosen,
             credentials,
         };
         // Two looks at once find the same.
-        let _ = self.found.set(looked_at);
+        let _ = self.facts.set(looked_at);
         Ok(())
     }
 
     /// What the chosen Prometheus and the gateway lack.
-    async fn missing_beside(&self, chosen: &Chosen, flavor: Flavor) -> Vec<String> {
+    async fn missing_beside(&self, chosen: &PrometheusSource, flavor: Flavor) -> Vec<String> {
         let mut rights = Vec::new();
-        if matches!(chosen, Chosen::Operated { .. } | Chosen::Thanos { .. }) {
+        if matches!(
+            chosen,
+            PrometheusSource::Operated { .. } | PrometheusSource::Thanos { .. }
+        ) {
             rights.extend(rights::rights_of_monitored(flavor));
         }
         if flavor == Flavor::OpenShift {
@@ -91,7 +94,7 @@ impl KubernetesEnvironment {
             Ok(missing) => rights::tell_rights(&missing),
             Err(why) => vec![format!("permissions: cannot be asked for: {why}")],
         };
-        if let Chosen::Named { url, token } = chosen {
+        if let PrometheusSource::Named { url, token } = chosen {
             let answers = async {
                 let client = prometheus::client_of(url, token.clone(), None)?;
                 let asked = client.single_value("vector(1)", Timestamp::now()).await;

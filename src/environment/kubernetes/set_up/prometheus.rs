@@ -18,7 +18,7 @@ use crate::environment::kubernetes::cluster::retry::Pauses;
 use crate::environment::kubernetes::evidence::cores;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Scraper};
-use crate::environment::kubernetes::prerequisites::prometheus::{self, Chosen};
+use crate::environment::kubernetes::prerequisites::prometheus::{self, PrometheusSource};
 use crate::environment::kubernetes::watch::conditions::{Progress, deployment_ready, is_ready};
 use crate::environment::kubernetes::watch::pods::{component_of, own_pods, tempo_pods};
 use crate::environment::kubernetes::watch::view::View;
@@ -36,9 +36,9 @@ impl KubernetesEnvironment {
     pub(in crate::environment::kubernetes) async fn create_prometheus(
         &self,
     ) -> Result<(), EnvironmentError> {
-        let (here, blueprint) = (self.here()?, self.blueprint());
+        let (namespace, blueprint) = (self.namespace()?, self.blueprint());
         let limit = self.options.ready_timeout;
-        let chosen = &self.found()?.prometheus;
+        let chosen = &self.facts()?.prometheus;
         match &blueprint.scraper {
             Scraper::Own { .. } => {
                 // A pod that mounts what is not there yet waits for minutes.
@@ -52,59 +52,65 @@ impl KubernetesEnvironment {
                             TEMPO_CA_BUNDLE
                         )),
                     };
-                    here.until("Tempo's certificates", limit, there).await?;
+                    namespace
+                        .until("Tempo's certificates", limit, there)
+                        .await?;
                 }
-                create_all(&here.client, &manifests::own_prometheus(&blueprint)).await?;
+                create_all(&namespace.client, &manifests::own_prometheus(&blueprint)).await?;
                 let ready = |view: &View| deployment_ready(view, PROMETHEUS);
-                let waited = here.until("our own Prometheus", limit, ready).await;
+                let waited = namespace.until("our own Prometheus", limit, ready).await;
                 self.or_explain(waited).await?;
             }
             Scraper::Monitors { .. } => {
-                create_all(&here.client, &manifests::monitors(&blueprint)).await?;
+                create_all(&namespace.client, &manifests::monitors(&blueprint)).await?;
             }
             Scraper::Foreign => {}
         }
         let client = self.prometheus_client(chosen).await?;
-        self.up().prometheus = Some(client);
+        self.parts().prometheus = Some(client);
         Ok(())
     }
 
     async fn prometheus_client(
         &self,
-        chosen: &Chosen,
+        chosen: &PrometheusSource,
     ) -> Result<PrometheusClient, EnvironmentError> {
-        let (here, blueprint) = (self.here()?, self.blueprint());
+        let (namespace, blueprint) = (self.namespace()?, self.blueprint());
         let made = match chosen {
-            Chosen::Named { url, token } => prometheus::client_of(url, token.clone(), None),
-            Chosen::Thanos { url, ca_pem } => {
+            PrometheusSource::Named { url, token } => {
+                prometheus::client_of(url, token.clone(), None)
+            }
+            PrometheusSource::Thanos { url, ca_pem } => {
                 let account = manifests::METRICS_ACCOUNT;
-                let token = short_lived_token(&here.client, &blueprint, account)
+                let token = short_lived_token(&namespace.client, &blueprint, account)
                     .await
                     .map_err(failed)?;
                 prometheus::client_of(url, Some(token), ca_pem.as_deref())
             }
-            Chosen::Own { .. } => {
-                let watch = Arc::clone(&here.watch);
+            PrometheusSource::Own { .. } => {
+                let watch = Arc::clone(&namespace.watch);
                 let choose: ChoosePod = Arc::new(move || {
                     let view = watch.view();
                     let pod = own_pods(&view, PROMETHEUS).find(|pod| is_ready(pod));
                     pod.map(|pod| pod.name_any())
                 });
                 let port = prometheus::WEB_PORT;
-                let url = self.open_way(&here.namespace, choose, port).await?;
+                let url = self
+                    .open_port_forward(&namespace.name, choose, port)
+                    .await?;
                 prometheus::client_of(&url, None, None)
             }
-            Chosen::Operated {
-                namespace,
+            PrometheusSource::Operated {
+                namespace: of_operator,
                 pod_selector,
                 ..
             } => {
-                let pod = ready_pod(&here.client, namespace, pod_selector)
+                let pod = ready_pod(&namespace.client, of_operator, pod_selector)
                     .await
                     .map_err(failed)?;
                 let choose: ChoosePod = Arc::new(move || Some(pod.clone()));
                 let url = self
-                    .open_way(namespace, choose, prometheus::WEB_PORT)
+                    .open_port_forward(of_operator, choose, prometheus::WEB_PORT)
                     .await?;
                 prometheus::client_of(&url, None, None)
             }
@@ -115,12 +121,12 @@ impl KubernetesEnvironment {
     /// Tempo's series must be there before the load: without them nothing of it
     /// could be judged.
     async fn await_series(&self) -> Result<(), EnvironmentError> {
-        let here = self.here()?;
+        let namespace = self.namespace()?;
         let prometheus = self
             .prometheus()
             .ok_or_else(|| failed("Prometheus is not there yet"))?;
         let components = self.blueprint().tempo_components();
-        let view = here.watch.view();
+        let view = namespace.watch.view();
         // A gateway is not Tempo, and has other metrics.
         let counted = tempo_pods(&view).filter(|pod| {
             component_of(pod).is_some_and(|component| components.contains(&component))
@@ -129,7 +135,7 @@ impl KubernetesEnvironment {
         let selector = self.tempo_selector();
         // Of a pod several ports may be scraped.
         let expression = format!("count(sum by (pod) (process_start_time_seconds{{{selector}}}))");
-        let chosen = &self.found()?.prometheus;
+        let chosen = &self.facts()?.prometheus;
         let limit = self.options.ready_timeout.max(chosen.scrape_interval() * 4);
         let began = Instant::now();
         let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
@@ -155,7 +161,7 @@ impl KubernetesEnvironment {
                     )));
                 }
                 tokio::select! {
-                    signal = here.interrupt.wait() => {
+                    signal = namespace.interrupt.wait() => {
                         return Err(EnvironmentError::Interrupted(signal));
                     }
                     () = pauses.pause_until(began + limit) => {}
@@ -167,34 +173,34 @@ impl KubernetesEnvironment {
 
     /// Before the first load: Tempo's series are there, and what runs now must go
     /// on running.
-    pub(in crate::environment::kubernetes) async fn note_what_is_up(
+    pub(in crate::environment::kubernetes) async fn note_what_runs(
         &self,
     ) -> Result<(), EnvironmentError> {
-        if self.up().healthy.is_some() {
+        if self.parts().before_load.is_some() {
             return Ok(());
         }
         self.await_series().await?;
         self.note_cores().await?;
         self.look_for_container_metrics().await;
-        let view = self.here()?.watch.view();
-        self.up().healthy = Some(view);
+        let view = self.namespace()?.watch.view();
+        self.parts().before_load = Some(view);
         Ok(())
     }
 
     async fn note_cores(&self) -> Result<(), EnvironmentError> {
         // Another run may have found a place elsewhere, but not much else there.
-        let known = self.up().cores;
+        let known = self.parts().cores;
         if known.k6.is_none() || known.collector.is_none() {
-            let found = cores::of_pods(self.here()?).await;
-            self.up().cores = found;
+            let found = cores::of_pods(self.namespace()?).await;
+            self.parts().cores = found;
         }
         Ok(())
     }
 
     /// A Prometheus of the cluster may or may not have the kubelets' metrics.
     async fn look_for_container_metrics(&self) {
-        let Ok(found) = self.found() else { return };
-        if matches!(found.prometheus, Chosen::Own { .. }) {
+        let Ok(found) = self.facts() else { return };
+        if matches!(found.prometheus, PrometheusSource::Own { .. }) {
             return;
         }
         let Some(prometheus) = self.prometheus() else {
@@ -205,7 +211,7 @@ impl KubernetesEnvironment {
         let asked = prometheus.single_value(&expression, Timestamp::now()).await;
         if let Err(why) = asked {
             let why = format!("{} has none: {}", found.prometheus.describe(), chain(&why));
-            self.up().no_container_metrics = Some(why);
+            self.parts().no_container_metrics = Some(why);
         }
     }
 }

@@ -23,35 +23,35 @@ use crate::environment::kubernetes::load;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::StoragePlan;
 use crate::environment::kubernetes::prerequisites::operators;
-use crate::environment::kubernetes::prerequisites::prometheus::{self, Chosen};
+use crate::environment::kubernetes::prerequisites::prometheus::{self, PrometheusSource};
 use crate::environment::kubernetes::watch::conditions::{
     collector_ready, is_ready, minio_ready, tempo_ready,
 };
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::environment::kubernetes::watch::pods::{collector_pods, component_of, tempo_pods};
 use crate::environment::kubernetes::watch::view::{Kind, View};
 use crate::environment::kubernetes::watch::watches::NamespaceWatch;
-use crate::environment::kubernetes::{Held, KubernetesEnvironment, failed};
+use crate::environment::kubernetes::{KubernetesEnvironment, RunNamespace, failed};
 use crate::error_chain::chain;
 use crate::plan::k6_load;
 use crate::profile::Variant;
 
 impl KubernetesEnvironment {
     /// Step 2: the namespace, and what the pods in it will need. Only once.
-    pub(in crate::environment::kubernetes) async fn claim(
+    pub(in crate::environment::kubernetes) async fn acquire(
         &self,
-    ) -> Result<&Held, EnvironmentError> {
+    ) -> Result<&RunNamespace, EnvironmentError> {
         let held = self
             .held
-            .get_or_try_init(|| self.stage("namespace", self.claim_now()))
+            .get_or_try_init(|| self.stage("namespace", self.acquire_now()))
             .await?;
-        self.furnished
-            .get_or_try_init(|| self.stage("objects", self.furnish(held)))
+        self.objects
+            .get_or_try_init(|| self.stage("objects", self.create_objects(held)))
             .await?;
         Ok(held)
     }
 
-    async fn claim_now(&self) -> Result<Held, EnvironmentError> {
+    async fn acquire_now(&self) -> Result<RunNamespace, EnvironmentError> {
         let blueprint = self.blueprint();
         let client = &self.connected.client;
         // Armed first: deleting what was never created is fine.
@@ -64,8 +64,8 @@ impl KubernetesEnvironment {
             interrupt: &self.interrupt,
             progress: &|line: &str| eprintln!("  {line}"),
         };
-        let claiming = self.waits.during(acquire::acquire(client, request));
-        let claim = claiming.await.map_err(|err| {
+        let acquiring = self.waits.during(acquire::acquire(client, request));
+        let hold = acquiring.await.map_err(|err| {
             // Of a lost answer it is not known whether the namespace is there; else
             // nothing of ours is.
             if !matches!(err, AcquireError::Api { .. }) {
@@ -77,47 +77,47 @@ impl KubernetesEnvironment {
             }
         })?;
         if let Some(guard) = self.guard.lock().expect("no holder panics").as_mut() {
-            guard.set_namespace_uid(&claim.uid);
+            guard.set_namespace_uid(&hold.uid);
         }
         let kinds: Vec<Kind> = Kind::BUILT_IN
             .into_iter()
             .chain(self.tempo_kinds().await)
             .chain([Kind::Collectors])
             .collect();
-        let here = InNamespace {
+        let watched = WatchedNamespace {
             client: client.clone(),
-            namespace: blueprint.namespace.clone(),
+            name: blueprint.namespace.clone(),
             watch: Arc::new(NamespaceWatch::start(client, &blueprint.namespace, &kinds)),
             interrupt: self.interrupt.clone(),
             waits: Arc::clone(&self.waits),
         };
-        Ok(Held { here, claim })
+        Ok(RunNamespace { watched, hold })
     }
 
     /// What the pods of the run will need, and what is judged before they exist.
-    async fn furnish(&self, held: &Held) -> Result<(), EnvironmentError> {
-        let (found, blueprint, here) = (self.found()?, self.blueprint(), &held.here);
+    async fn create_objects(&self, held: &RunNamespace) -> Result<(), EnvironmentError> {
+        let (facts, blueprint, namespace) = (self.facts()?, self.blueprint(), &held.watched);
         if self.options.settings.enable_user_workload_monitoring
-            && matches!(found.prometheus, Chosen::Thanos { .. })
-            && let Some(changed) = prometheus::enable_user_workloads(&here.client)
+            && matches!(facts.prometheus, PrometheusSource::Thanos { .. })
+            && let Some(changed) = prometheus::enable_user_workloads(&namespace.client)
                 .await
                 .map_err(failed)?
         {
             eprintln!("  changed     {changed}");
-            self.up().changed_outside.push(changed);
+            self.parts().changed_outside.push(changed);
         }
         let access = manifests::access(&blueprint);
         let secret = manifests::storage_secret(
             &blueprint,
-            &found.credentials.access_key_id,
-            &found.credentials.secret_access_key,
+            &facts.credentials.access_key_id,
+            &facts.credentials.secret_access_key,
         );
         let mut objects = access.namespaced;
         objects.extend(access.cluster);
         objects.push(secret);
         objects.extend(manifests::network_policies(&blueprint));
-        let files = self.k6.create_files(here, &blueprint);
-        tokio::try_join!(create_all(&here.client, &objects), files)?;
+        let files = self.k6.create_files(namespace, &blueprint);
+        tokio::try_join!(create_all(&namespace.client, &objects), files)?;
         Ok(())
     }
 
@@ -150,15 +150,19 @@ impl KubernetesEnvironment {
         &self,
     ) -> Result<(), EnvironmentError> {
         let start = Instant::now();
-        let held = self.claim().await?;
-        let (here, blueprint) = (&held.here, self.blueprint());
+        let held = self.acquire().await?;
+        let (namespace, blueprint) = (&held.watched, self.blueprint());
         let custom = [
             manifests::tempo(&blueprint),
             manifests::collector(&blueprint),
         ];
         self.stage(
             "dry run",
-            try_join_all(custom.iter().map(|object| dry_run(&here.client, object))),
+            try_join_all(
+                custom
+                    .iter()
+                    .map(|object| dry_run(&namespace.client, object)),
+            ),
         )
         .await?;
         let runs = k6_load::runs(self.options.test_type);
@@ -167,14 +171,14 @@ impl KubernetesEnvironment {
             self.stage("storage", self.create_storage()).await?;
             self.stage("Tempo", self.create_tempo()).await
         };
-        let k6 = self.k6.prepare(here, &blueprint, runs, limit);
+        let k6 = self.k6.prepare(namespace, &blueprint, runs, limit);
         tokio::try_join!(
             through_tempo,
             self.stage("collector", self.create_collector()),
             self.stage("Prometheus", self.create_prometheus()),
             self.stage("k6 pods", k6),
         )?;
-        self.stage("first scrape", self.note_what_is_up()).await?;
+        self.stage("first scrape", self.note_what_runs()).await?;
         self.note_own_share("own share", start);
         Ok(())
     }
@@ -188,18 +192,18 @@ impl KubernetesEnvironment {
     pub(in crate::environment::kubernetes) async fn create_storage(
         &self,
     ) -> Result<(), EnvironmentError> {
-        let (here, blueprint) = (self.here()?, self.blueprint());
+        let (namespace, blueprint) = (self.namespace()?, self.blueprint());
         match &blueprint.storage {
             StoragePlan::Minio { .. } => {
-                create_all(&here.client, &manifests::minio(&blueprint)).await?;
+                create_all(&namespace.client, &manifests::minio(&blueprint)).await?;
                 let limit = self.options.ready_timeout;
                 // It makes the bucket before it listens.
-                self.or_explain(here.until("MinIO", limit, minio_ready).await)
+                self.or_explain(namespace.until("MinIO", limit, minio_ready).await)
                     .await
             }
             StoragePlan::S3 { .. } => {
                 let limit = self.options.ready_timeout;
-                load::bucket::check(here, &blueprint, &self.k6.files(), limit).await
+                load::bucket::check(namespace, &blueprint, &self.k6.files(), limit).await
             }
         }
     }
@@ -208,32 +212,34 @@ impl KubernetesEnvironment {
     pub(in crate::environment::kubernetes) async fn create_tempo(
         &self,
     ) -> Result<(), EnvironmentError> {
-        let (here, blueprint) = (self.here()?, self.blueprint());
-        create(&here.client, &manifests::tempo(&blueprint)).await?;
+        let (namespace, blueprint) = (self.namespace()?, self.blueprint());
+        create(&namespace.client, &manifests::tempo(&blueprint)).await?;
         let ready = |view: &View| tempo_ready(view, blueprint.variant, CR_NAME);
-        let waited = here.until("Tempo", self.options.ready_timeout, ready).await;
+        let waited = namespace
+            .until("Tempo", self.options.ready_timeout, ready)
+            .await;
         self.or_explain(waited).await?;
-        self.up().tempo_version = tempo_version(&here.watch.view());
-        self.ask_tempo(here).await;
+        self.parts().tempo_version = tempo_version(&namespace.watch.view());
+        self.ask_tempo(namespace).await;
         Ok(())
     }
 
     /// What its HTTP API says of itself; only who stands in for Tempo says what
     /// the custom resource does not.
-    async fn ask_tempo(&self, here: &InNamespace) {
+    async fn ask_tempo(&self, namespace: &WatchedNamespace) {
         if self.blueprint().has_gateway() {
             return;
         }
         let component = self.blueprint().query_component();
-        let view = here.watch.view();
+        let view = namespace.watch.view();
         let pod =
             tempo_pods(&view).find(|pod| is_ready(pod) && component_of(pod) == Some(component));
         let Some(pod) = pod else { return };
         let (pod, path) = (pod.name_any(), "/api/status/buildinfo");
-        let (client, namespace) = (&here.client, &here.namespace);
-        let asked = port_forward::get(client, namespace, &pod, TEMPO_HTTP_PORT, path, None);
+        let (client, name) = (&namespace.client, &namespace.name);
+        let asked = port_forward::get(client, name, &pod, TEMPO_HTTP_PORT, path, None);
         match asked.await {
-            Ok(text) => self.up().tempo_says = text,
+            Ok(text) => self.parts().tempo_build_info = text,
             Err(why) => tracing::warn!("Tempo's version is not known: {why}"),
         }
     }
@@ -242,37 +248,39 @@ impl KubernetesEnvironment {
     pub(in crate::environment::kubernetes) async fn create_collector(
         &self,
     ) -> Result<(), EnvironmentError> {
-        let (here, blueprint) = (self.here()?, self.blueprint());
-        create(&here.client, &manifests::collector(&blueprint)).await?;
+        let (namespace, blueprint) = (self.namespace()?, self.blueprint());
+        create(&namespace.client, &manifests::collector(&blueprint)).await?;
         let ready = |view: &View| collector_ready(view, CR_NAME);
         let limit = self.options.ready_timeout;
-        let waited = here.until("OpenTelemetry Collector", limit, ready).await;
+        let waited = namespace
+            .until("OpenTelemetry Collector", limit, ready)
+            .await;
         self.or_explain(waited).await?;
-        let watch = Arc::clone(&here.watch);
+        let watch = Arc::clone(&namespace.watch);
         let choose: ChoosePod = Arc::new(move || {
             let view = watch.view();
             let pod = collector_pods(&view).find(|pod| is_ready(pod));
             pod.map(|pod| pod.name_any())
         });
-        let way = self
-            .open_way(&here.namespace, choose, COLLECTOR_OTLP_HTTP_PORT)
+        let collector = self
+            .open_port_forward(&namespace.name, choose, COLLECTOR_OTLP_HTTP_PORT)
             .await?;
-        self.up().push = way.join("/v1/traces").ok();
+        self.parts().push = collector.join("/v1/traces").ok();
         Ok(())
     }
 
-    pub(in crate::environment::kubernetes) async fn open_way(
+    pub(in crate::environment::kubernetes) async fn open_port_forward(
         &self,
         namespace: &str,
         choose: ChoosePod,
         port: u16,
     ) -> Result<Url, EnvironmentError> {
         let client = self.connected.client.clone();
-        let way = PortForward::open(client, namespace, choose, port)
+        let forward = PortForward::open(client, namespace, choose, port)
             .await
             .map_err(|err| failed(format!("no port on 127.0.0.1: {err}")))?;
-        let url = way.url();
-        self.up().ways.push(way);
+        let url = forward.url();
+        self.parts().port_forwards.push(forward);
         Ok(url)
     }
 
@@ -281,9 +289,9 @@ impl KubernetesEnvironment {
         &self,
         waited: Result<(), EnvironmentError>,
     ) -> Result<(), EnvironmentError> {
-        match (waited, self.here()) {
-            (Err(EnvironmentError::Failed(why)), Ok(here)) => {
-                let said = logs::last_words(here).await;
+        match (waited, self.namespace()) {
+            (Err(EnvironmentError::Failed(why)), Ok(namespace)) => {
+                let said = logs::last_words(namespace).await;
                 Err(failed(format!("{why}{said}")))
             }
             (waited, _) => waited,

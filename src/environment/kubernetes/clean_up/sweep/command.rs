@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{SweepOptions, sweep};
-use crate::environment::kubernetes::clean_up::tear_down::Limits;
+use crate::environment::kubernetes::clean_up::tear_down::TeardownLimits;
 use crate::environment::kubernetes::cluster::client::{connect, reachable};
 use crate::process::Interrupt;
 use crate::settings::duration;
@@ -103,14 +103,14 @@ impl SweepArgs {
         })
     }
 
-    fn limits(&self) -> Result<Limits, String> {
-        let default = Limits::default();
+    fn limits(&self) -> Result<TeardownLimits, String> {
+        let default = TeardownLimits::default();
         let chosen = |flag: Option<Duration>, name: &str, default| match (flag, variable(name)) {
             (Some(time), _) => Ok(time),
             (None, Some(text)) => timeout(&text).map_err(|error| format!("{name}: {error}")),
             (None, None) => Ok(default),
         };
-        Ok(Limits {
+        Ok(TeardownLimits {
             cr_deletion: chosen(
                 self.cr_deletion_timeout,
                 "TEMPO_PERF_CR_DELETION_TIMEOUT",

@@ -37,7 +37,7 @@ use evidence::cores::Cores;
 use evidence::{components, counters, logs};
 use load::run::K6Jobs;
 use manifests::blueprint::{Blueprint, Flavor, Scraper};
-use prerequisites::object_storage::Credentials;
+use prerequisites::credentials::Credentials;
 use prerequisites::prometheus::PrometheusSource;
 use set_up::acquire::NamespaceHold;
 use watch::conditions;
@@ -50,11 +50,6 @@ pub use options::KubernetesOptions;
 /// From handing a pod its load to its k6: one exec through the API server, and
 /// the pod's look for it every 50 ms.
 const LOAD_HAND_OVER: Duration = Duration::from_millis(500);
-
-/// Tempo's defaults, of which searches depend: a trace is cut when it was idle,
-/// at the next check (tempo 2.10, modules/ingester/config.go).
-const TRACE_IDLE_PERIOD: Duration = Duration::from_secs(5);
-const FLUSH_CHECK_PERIOD: Duration = Duration::from_secs(10);
 
 /// A namespace of the cluster, and what is set up in it.
 pub struct KubernetesEnvironment {
@@ -297,10 +292,6 @@ impl Environment for KubernetesEnvironment {
     fn capabilities(&self) -> Capabilities {
         let parts = self.parts();
         let unknown = || "the cores of its node are not known: nodes cannot be read".to_string();
-        let overrides = self.blueprint().overrides;
-        let tuning = overrides.and_then(|overrides| overrides.ingester);
-        let idle = tuning.as_ref().and_then(|it| it.trace_idle_period);
-        let check = tuning.as_ref().and_then(|it| it.flush_check_period);
         let namespace = &self.options.namespace;
         let container_metrics = match self.facts.get() {
             Some(facts) => facts.prometheus.container_metrics(),
@@ -316,9 +307,8 @@ impl Environment for KubernetesEnvironment {
             collector_cpu: Ok(()),
             k6_cores: parts.cores.k6.map(Some).ok_or_else(unknown),
             collector_cores: parts.cores.collector.map(Some).ok_or_else(unknown),
-            visibility_delay: idle.unwrap_or(TRACE_IDLE_PERIOD)
-                + check.unwrap_or(FLUSH_CHECK_PERIOD)
-                + Duration::from_secs(1),
+            // A search finds a trace that was cut.
+            visibility_delay: self.blueprint().trace_lifetime() + Duration::from_secs(1),
             readable_bytes: None,
             read_back: Ok(()),
             stand_in: parts

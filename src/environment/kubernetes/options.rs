@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::corpus::Corpus;
 use crate::environment::EnvironmentError;
-use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor, Images, Scraper};
-use crate::environment::kubernetes::prerequisites::object_storage;
+use crate::environment::kubernetes::manifests::blueprint::{
+    Blueprint, Flavor, Images, Scraper, StoragePlan,
+};
 use crate::error_chain::chain;
 use crate::plan::load;
 use crate::profile::Profile;
@@ -122,7 +123,7 @@ impl KubernetesOptions {
             overrides: tempo.overrides.clone(),
             node_selector: tempo.node_selector.clone(),
             tolerations: tempo.tolerations.clone(),
-            storage: object_storage::plan_of(&self.profile.storage),
+            storage: StoragePlan::of(&self.profile.storage),
             storage_class: self.settings.storage_class.clone(),
             images: Images {
                 k6: images.k6.clone(),

@@ -20,10 +20,11 @@ use super::custom_resources;
 use super::tally::Tally;
 use super::volumes::{self, ClaimedVolume};
 use crate::environment::kubernetes::cluster::api_error::ApiError;
-use crate::environment::kubernetes::cluster::deletion::{StillThere, delete_exactly, until_gone};
+use crate::environment::kubernetes::cluster::deletion::{delete_exactly, until_gone};
 use crate::environment::kubernetes::cluster::names::RUN_LABEL;
 use crate::environment::kubernetes::cluster::retry::persist;
 use crate::environment::kubernetes::holder::examine::run_of;
+use crate::environment::kubernetes::watch::conditions::hangs_on;
 
 /// How long the API server may be away when something is listed or deleted.
 const API_LIMIT: Duration = Duration::from_secs(30);
@@ -351,32 +352,6 @@ where
     futures::future::join_all(deletions).await;
 }
 
-/// What the deletion of a namespace hangs on, in Kubernetes' words.
-pub fn hangs_on(still: &StillThere<Namespace>) -> String {
-    let Some(namespace) = &still.last else {
-        let error = still.error.as_deref().unwrap_or("it could not be read");
-        return error.to_owned();
-    };
-    let status = namespace.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_ref());
-    let reasons: Vec<String> = conditions
-        .into_iter()
-        .flatten()
-        .filter(|condition| condition.status == "True")
-        .map(|condition| match condition.message.as_deref() {
-            Some(message) if !message.is_empty() => message.to_owned(),
-            _ => condition.type_.clone(),
-        })
-        .collect();
-    if !reasons.is_empty() {
-        return reasons.join("; ");
-    }
-    match namespace.metadata.deletion_timestamp {
-        Some(_) => "it is Terminating, and says nothing of what it waits for".to_owned(),
-        None => "its deletion was not accepted".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -412,58 +387,6 @@ mod tests {
         let mut target = TeardownTarget::new("n", 7);
         target.namespace_uid = uid.map(str::to_owned);
         assert_eq!(whose(found.as_ref(), &target), expected);
-    }
-
-    fn still(conditions: serde_json::Value, terminating: bool) -> StillThere<Namespace> {
-        let mut metadata = json!({"name": "n"});
-        if terminating {
-            metadata["deletionTimestamp"] = json!("2026-11-23T02:05:18Z");
-        }
-        StillThere {
-            last: Some(
-                serde_json::from_value(json!({
-                    "metadata": metadata,
-                    "status": {"phase": "Terminating", "conditions": conditions},
-                }))
-                .unwrap(),
-            ),
-            error: None,
-        }
-    }
-
-    #[rstest]
-    #[case::webhook_away(
-        still(
-            json!([
-                {"type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "All resources successfully discovered"},
-                {"type": "NamespaceDeletionContentFailure", "status": "True", "message": "Failed to delete all resource types, 1 remaining: Internal error occurred: failed calling webhook \"vtempomonolithic.kb.io\": connection refused"},
-                {"type": "NamespaceContentRemaining", "status": "False", "message": "All content successfully removed"},
-            ]),
-            true
-        ),
-        "Failed to delete all resource types, 1 remaining: Internal error occurred: failed calling webhook \"vtempomonolithic.kb.io\": connection refused"
-    )]
-    #[case::finalizer(
-        still(
-            json!([
-                {"type": "NamespaceContentRemaining", "status": "True", "message": "Some resources are remaining: configmaps. has 1 resource instances"},
-                {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "Some content in the namespace has finalizers remaining: example.com/stuck in 1 resource instances"},
-            ]),
-            true
-        ),
-        "Some resources are remaining: configmaps. has 1 resource instances; Some content in the namespace has finalizers remaining: example.com/stuck in 1 resource instances"
-    )]
-    #[case::no_word(still(json!([]), true), "it is Terminating, and says nothing of what it waits for")]
-    #[case::not_accepted(still(json!([]), false), "its deletion was not accepted")]
-    #[case::unreadable(
-        StillThere { last: None, error: Some("connection refused".to_owned()) },
-        "connection refused"
-    )]
-    fn a_namespace_that_hangs_says_on_what(
-        #[case] still: StillThere<Namespace>,
-        #[case] expected: &str,
-    ) {
-        assert_eq!(hangs_on(&still), expected);
     }
 
     #[test]

@@ -6,11 +6,19 @@ use std::time::Duration;
 
 use crate::environment::kubernetes::cluster::names::{
     COLLECTOR, COLLECTOR_OTLP_HTTP_PORT, COMPONENT_LABEL, MINIO, PROFILE_LABEL, PROMETHEUS,
-    RUN_LABEL, STACK_COMPONENTS, TEMPO, TEMPO_GATEWAY, TEMPO_HTTP_PORT, TENANT,
+    RUN_LABEL, S3_SECRET, STACK_COMPONENTS, TEMPO, TEMPO_GATEWAY, TEMPO_HTTP_PORT, TENANT,
 };
-use crate::profile::{CollectorMode, Overrides, Resources, Toleration, Variant};
+use crate::plan::kubernetes::DEFAULT_MINIO_SIZE;
+use crate::profile::{
+    CollectorMode, IngesterTuning, Overrides, Resources, Storage, StorageKind, Toleration, Variant,
+};
 use crate::settings::kubernetes::{K6_IMAGE, MINIO_IMAGE, PROMETHEUS_IMAGE};
 use crate::units::{ByteRate, EventRate};
+
+/// Tempo's defaults: a trace is cut when it was idle for the first, which is looked
+/// at in intervals of the second (tempo 2.10, modules/ingester/config.go).
+const TRACE_IDLE_PERIOD: Duration = Duration::from_secs(5);
+const FLUSH_CHECK_PERIOD: Duration = Duration::from_secs(10);
 
 /// What the cluster is, as far as manifests differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +70,31 @@ pub enum StoragePlan {
 }
 
 impl StoragePlan {
+    /// The plan of a profile's storage section.
+    pub fn of(storage: &Storage) -> Self {
+        match storage.kind {
+            StorageKind::Minio => StoragePlan::Minio {
+                size: storage
+                    .size
+                    .clone()
+                    .unwrap_or_else(|| DEFAULT_MINIO_SIZE.into()),
+            },
+            StorageKind::S3 => StoragePlan::S3 {
+                // The profile's rules demand a bucket.
+                bucket: storage.bucket.clone().unwrap_or_default(),
+                region: storage.region.clone(),
+                endpoint: storage.endpoint.clone().unwrap_or_else(|| {
+                    let region = storage.region.as_deref().unwrap_or("us-east-1");
+                    format!("https://s3.{region}.amazonaws.com")
+                }),
+                secret_name: storage
+                    .secret_name
+                    .clone()
+                    .unwrap_or_else(|| S3_SECRET.into()),
+            },
+        }
+    }
+
     /// The Secret that Tempo reads its credentials from.
     pub fn secret_name(&self) -> &str {
         match self {
@@ -147,6 +180,18 @@ impl Blueprint {
         }
     }
 
+    pub fn ingester_tuning(&self) -> Option<&IngesterTuning> {
+        self.overrides.as_ref()?.ingester.as_ref()
+    }
+
+    /// How long a trace stays live after its last span, at most.
+    pub fn trace_lifetime(&self) -> Duration {
+        let tuning = self.ingester_tuning();
+        let idle = tuning.and_then(|tuning| tuning.trace_idle_period);
+        let check = tuning.and_then(|tuning| tuning.flush_check_period);
+        idle.unwrap_or(TRACE_IDLE_PERIOD) + check.unwrap_or(FLUSH_CHECK_PERIOD)
+    }
+
     /// Component of Tempo that takes, and counts, what is pushed.
     pub fn push_component(&self) -> &'static str {
         match self.variant {
@@ -227,5 +272,30 @@ impl Blueprint {
                 self.namespace
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aws_needs_no_endpoint() {
+        let storage = Storage {
+            kind: StorageKind::S3,
+            bucket: Some("b".into()),
+            region: Some("us-east-2".into()),
+            ..Storage::default()
+        };
+        let StoragePlan::S3 {
+            endpoint,
+            secret_name,
+            ..
+        } = StoragePlan::of(&storage)
+        else {
+            panic!("an external store");
+        };
+        assert_eq!(endpoint, "https://s3.us-east-2.amazonaws.com");
+        assert_eq!(secret_name, "tempo-s3");
     }
 }

@@ -1,7 +1,5 @@
 //! The custom resource of the Tempo under test.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use super::blueprint::{Blueprint, Flavor, StoragePlan};
@@ -19,11 +17,6 @@ const LIVE_TRACES_MIN: u64 = 10_000;
 const RATE_ROOM: f64 = 2.0;
 const BURST_ROOM: u64 = 2;
 const LIVE_TRACES_ROOM: f64 = 4.0;
-
-/// Defaults of Tempo 2.x: a trace is live until it has been idle for the first,
-/// which is looked at in intervals of the second.
-const TRACE_IDLE_PERIOD: Duration = Duration::from_secs(5);
-const FLUSH_CHECK_PERIOD: Duration = Duration::from_secs(10);
 
 /// Group of the volume in Tempo's pods, the operator's own default: the pod's
 /// security context given here replaces it as a whole.
@@ -184,7 +177,10 @@ fn resources(blueprint: &Blueprint) -> Option<Value> {
 /// What goes over Tempo's generated configuration in both variants.
 fn extra_config(blueprint: &Blueprint) -> Map<String, Value> {
     let mut config = Map::new();
-    let ingester = tuning(blueprint).map(ingester).unwrap_or_default();
+    let ingester = blueprint
+        .ingester_tuning()
+        .map(ingester)
+        .unwrap_or_default();
     if !ingester.is_empty() {
         config.insert("ingester".into(), Value::Object(ingester));
     }
@@ -199,10 +195,6 @@ fn extra_config(blueprint: &Blueprint) -> Map<String, Value> {
         );
     }
     config
-}
-
-fn tuning(blueprint: &Blueprint) -> Option<&IngesterTuning> {
-    blueprint.overrides.as_ref()?.ingester.as_ref()
 }
 
 fn ingester(tuning: &IngesterTuning) -> Map<String, Value> {
@@ -240,14 +232,8 @@ impl TempoLimits {
     fn of(blueprint: &Blueprint) -> Self {
         let rate = (blueprint.most_ingestion.bytes_per_second() * RATE_ROOM).ceil() as u64;
         let rate_bytes = rate.max(RATE_LIMIT_BYTES_MIN);
-        let tuning = tuning(blueprint);
-        let idle = tuning
-            .and_then(|tuning| tuning.trace_idle_period)
-            .unwrap_or(TRACE_IDLE_PERIOD);
-        let check = tuning
-            .and_then(|tuning| tuning.flush_check_period)
-            .unwrap_or(FLUSH_CHECK_PERIOD);
-        let live = (blueprint.most_traces.over(idle + check) * LIVE_TRACES_ROOM).ceil() as u64;
+        let lifetime = blueprint.trace_lifetime();
+        let live = (blueprint.most_traces.over(lifetime) * LIVE_TRACES_ROOM).ceil() as u64;
         Self {
             rate_bytes,
             burst_bytes: rate_bytes.saturating_mul(BURST_ROOM),

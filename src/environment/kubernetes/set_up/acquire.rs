@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use crate::environment::kubernetes::clean_up::tear_down::{
-    TeardownLimits, TeardownTarget, hangs_on, tear_down,
+    TeardownLimits, TeardownTarget, tear_down,
 };
 use crate::environment::kubernetes::cluster::api_error::ApiError;
 use crate::environment::kubernetes::cluster::deletion::until_gone;
@@ -20,6 +20,7 @@ use crate::environment::kubernetes::holder::lease::{ABANDONED_AFTER, LeaseKeeper
 use crate::environment::kubernetes::holder::process::{
     HOLDER_ANNOTATION, HeldByThisProcess, Holder, LocalLiveness, judge_here,
 };
+use crate::environment::kubernetes::watch::conditions::hangs_on;
 use crate::process::{Interrupt, Signal};
 
 /// How long the API server may be away when a namespace is made or read.

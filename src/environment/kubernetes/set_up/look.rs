@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::client::reachable;
 use crate::environment::kubernetes::manifests::blueprint::Flavor;
-use crate::environment::kubernetes::prerequisites::object_storage::{self, Credentials};
+use crate::environment::kubernetes::prerequisites::credentials::{self, Credentials};
 use crate::environment::kubernetes::prerequisites::prometheus::{self, PrometheusSource};
 use crate::environment::kubernetes::prerequisites::{self, Requirements, rights};
 use crate::environment::kubernetes::{ClusterFacts, KubernetesEnvironment, failed};
@@ -116,7 +116,7 @@ impl KubernetesEnvironment {
                     .s3_credentials
                     .as_ref()
                     .map_err(ToString::to_string)?;
-                object_storage::find(
+                credentials::find(
                     &self.connected.client,
                     storage,
                     given.as_ref(),

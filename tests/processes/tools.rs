@@ -19,7 +19,7 @@ use tempo_perf::tools::{Origin, Progress, Tool, ToolStatus, Toolbox};
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What the fake `go` builds: all three tools, told apart by its own name.
-const PRODUCT: &str = r#"#!/bin/sh
+pub const PRODUCT: &str = r#"#!/bin/sh
 case "${0##*/} $1" in
   "k6 version") echo "k6 v1.8.1 (fake)" ;;
   "otelcol --version") echo "otelcol version 0.160.0" ;;
@@ -29,7 +29,7 @@ esac
 "#;
 
 /// A machine with its own PATH and cache.
-struct Machine {
+pub struct Machine {
     dir: tempfile::TempDir,
     shown: Arc<Mutex<Vec<u8>>>,
 }
@@ -47,7 +47,7 @@ impl Write for Shown {
 }
 
 impl Machine {
-    fn new() -> Machine {
+    pub fn new() -> Machine {
         let dir = tempfile::tempdir().unwrap();
         for name in ["bin", "cache"] {
             fs::create_dir(dir.path().join(name)).unwrap();
@@ -85,7 +85,7 @@ while [ $# -gt 0 ]; do [ "$1" = -o ] && out=$2; shift; done
 
     /// Written by another process: a file that we hold open for writing while a
     /// different test forks could not be run.
-    fn write_program(&self, name: &str, text: &str) -> PathBuf {
+    pub fn write_program(&self, name: &str, text: &str) -> PathBuf {
         let path = self.dir.path().join(name);
         let mut child = Command::new("/bin/sh")
             .args([

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::corpus::Corpus;
-use crate::environment::{Environment, K6Finished};
+use crate::environment::{K6Finished, Surroundings};
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::k6::exit::Exit;
 use crate::k6::log::{self, K6Log, NotAccepted};
 use crate::k6::summary::Summary;
 use crate::metrics::exposition::{CounterSnapshot, delta};
-use crate::metrics::{self, Catalogue, Collected, PrometheusClient, Variables};
+use crate::metrics::{self, Catalogue, Collected, Variables};
 use crate::plan::Plan;
 use crate::plan::checks::Measure;
 use crate::profile::{Profile, Variant};
@@ -179,7 +179,7 @@ impl Evidence {
         k6_values::all_acknowledged_spans(summary).ok()
     }
 
-    pub fn judge(&self, plan: &Plan, corpus: &Corpus) -> Vec<Check> {
+    pub fn judge(&self, plan: &Plan) -> Vec<Check> {
         let runs = self
             .runs
             .iter()
@@ -214,7 +214,7 @@ impl Evidence {
                 Err(Uncounted::Restarted(why)) => Some(why.clone()),
                 _ => None,
             },
-            pushed: self.pushed(corpus),
+            pushed: self.pushed(&plan.corpus),
             dead_components: self.dead_components.clone(),
         };
         judge(plan, &observations)
@@ -326,15 +326,17 @@ fn counted((before, after): &(CounterSnapshot, CounterSnapshot)) -> Result<Tempo
 pub(super) async fn collect_metrics(
     plan: &Plan,
     output: &OutputDir,
-    environment: &dyn Environment,
+    surroundings: &Surroundings,
     evidence: &mut Evidence,
     report_availability: bool,
 ) -> Result<(), ReportError> {
     evidence.write_summaries(output)?;
-    let (Some(prometheus), Some(window)) = (environment.prometheus(), evidence.window) else {
+    let Some(window) = evidence.window else {
         return Ok(());
     };
-    let selector = environment.capabilities().tempo_metrics.unwrap_or_default();
+    let prometheus = &surroundings.prometheus;
+    let tempo_metrics = &surroundings.capabilities.tempo_metrics;
+    let selector = tempo_metrics.as_deref().unwrap_or_default();
     for check in plan
         .checks
         .iter()
@@ -343,7 +345,7 @@ pub(super) async fn collect_metrics(
         let Measure::PromQl { expression, .. } = &check.measure else {
             continue;
         };
-        let value = match substitute(expression, &plan.variables(&selector)) {
+        let value = match substitute(expression, &plan.variables(selector)) {
             Ok(sent) => {
                 let value = prometheus.single_value(&sent, window.end).await;
                 (sent, value.map_err(|err| chain(&err)))
@@ -353,9 +355,8 @@ pub(super) async fn collect_metrics(
         evidence.promql.insert(check.name.clone(), value);
     }
     let collected = catalogue_answers(
-        environment,
-        &prometheus,
-        (plan.target, plan.scrape_interval),
+        surroundings,
+        plan.target,
         &plan.profile,
         plan.max_concurrent_queries,
         window,
@@ -371,12 +372,10 @@ pub(super) async fn collect_metrics(
     Ok(())
 }
 
-/// Asks the catalogue over a window. `scraped` says where Tempo is scraped, and
-/// how often.
+/// Asks the catalogue over a window.
 pub(crate) async fn catalogue_answers(
-    environment: &dyn Environment,
-    prometheus: &PrometheusClient,
-    scraped: (Target, Duration),
+    surroundings: &Surroundings,
+    target: Target,
     profile: &Profile,
     max_concurrent_queries: usize,
     window: Window,
@@ -385,32 +384,31 @@ pub(crate) async fn catalogue_answers(
         Ok(catalogue) => catalogue,
         Err(err) => unreachable!("a test reads the built-in catalogue: {err}"),
     };
-    if environment.capabilities().container_metrics.is_err() {
+    if surroundings.capabilities.container_metrics.is_err() {
         catalogue.leave_out("ksel");
     }
-    let (target, scrape_interval) = scraped;
     let length = window.end.duration_since(window.start).unsigned_abs();
     metrics::collect(
-        prometheus,
+        &surroundings.prometheus,
         &catalogue,
         target,
-        &catalogue_variables(environment, scraped, profile),
+        &catalogue_variables(surroundings, target, profile),
         (window.start, window.end),
-        metrics::step_for(length, scrape_interval),
+        metrics::step_for(length, surroundings.scrape_interval),
         max_concurrent_queries,
     )
     .await
 }
 
 fn catalogue_variables(
-    environment: &dyn Environment,
-    (target, scrape_interval): (Target, Duration),
+    surroundings: &Surroundings,
+    target: Target,
     profile: &Profile,
 ) -> Variables {
-    let capabilities = environment.capabilities();
+    let capabilities = surroundings.capabilities.clone();
     let selector = capabilities.tempo_metrics.unwrap_or_default();
     // A range of four scrapes has at least three samples.
-    let range_seconds = (scrape_interval * 4).as_secs();
+    let range_seconds = (surroundings.scrape_interval * 4).as_secs();
     let replication = profile.tempo.replication_factor.unwrap_or(1);
     let one_process = profile.tempo.variant == Variant::Monolithic;
     let alone = target == Target::Local || (target == Target::Kubernetes && one_process);

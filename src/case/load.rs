@@ -1,14 +1,14 @@
 //! Putting the load on: both k6 runs start at one instant, between two looks
 //! at Tempo's counters.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::evidence::{Evidence, FinishedRun};
 use super::stages::progress;
-use super::{Running, Stopped};
-use crate::corpus::Corpus;
+use super::{Place, Running, Stopped};
 use crate::environment::{Environment, EnvironmentError, K6Start};
 use crate::error_chain::chain;
 use crate::k6::Run;
@@ -16,7 +16,6 @@ use crate::k6::load::Load;
 use crate::machine;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::plan::{Plan, k6_load};
-use crate::process::Interrupt;
 use crate::profile::CollectorMode;
 use crate::report::Window;
 use crate::settings::TestType;
@@ -36,30 +35,23 @@ const PROBE_TRACE: u64 = 1 << 52;
 
 pub(super) async fn put_on(
     running: &mut Running,
-    corpus: &Corpus,
-    environment: &dyn Environment,
+    place: Place<'_>,
     evidence: &mut Evidence,
-    interrupt: &Interrupt,
 ) -> Result<(), Stopped> {
-    let corpus_dir = environment.work_dir().join("corpus");
+    let environment = place.environment;
+    let corpus = &running.plan.corpus;
     corpus
-        .write_to(&corpus_dir)
+        .write_to(&corpus_dir(place))
         .map_err(|err| Stopped::Failed(chain(&err)))?;
     if running.plan.ingests() {
-        let proving = prove_the_way(&running.plan, corpus, environment, interrupt);
+        let proving = prove_the_way(&running.plan, place);
         running.stages.timed("first trace", proving).await?;
     }
     let mut seeded_at = None;
     if let Some(seeding) = running.plan.seeding {
-        let start = start_at(&running.plan, environment);
+        let start = start_at(&running.plan, place);
         seeded_at = Some(start);
-        let load = ingestion_load(
-            &running.plan,
-            corpus,
-            environment,
-            Some(start),
-            seeding.duration,
-        )?;
+        let load = ingestion_load(&running.plan, place, Some(start), seeding.duration)?;
         let seed = run_one(running, environment, Run::Seeding, load);
         let finished = seed.await?;
         running
@@ -69,18 +61,18 @@ pub(super) async fn put_on(
     }
     let collector_before = environment.collector_cpu().await;
     let machine_before = machine::busy_time();
-    let start = start_at(&running.plan, environment);
+    let start = start_at(&running.plan, place);
     let trial_until_start = running.stages.since_start()
         + Duration::try_from(start.duration_since(Timestamp::now())).unwrap_or_default();
     let begun = Instant::now();
-    let runs = both_runs(running, corpus, environment, start, seeded_at)?;
+    let runs = both_runs(running, place, start, seeded_at)?;
     let (from, to) = running.plan.window();
     evidence.window = Some(Window {
         start: later(start, from),
         end: later(start, to),
     });
     let loading = wait_for_runs(&running.plan, environment, runs, start);
-    let (finished, before) = tokio::join!(loading, baseline(environment, start));
+    let (finished, before) = tokio::join!(loading, baseline(place, start));
     let finished = finished?;
     let late = finished.iter().filter_map(|(_, run)| run.started_late());
     let trial_until_start = trial_until_start + late.max().unwrap_or_default();
@@ -98,10 +90,10 @@ pub(super) async fn put_on(
     for (role, run) in finished {
         evidence.runs.insert(role, run);
     }
-    if interrupt.is_set() {
+    if place.interrupt.is_set() {
         return Ok(());
     }
-    let draining = drain(running, environment, &before, evidence);
+    let draining = drain(running, place, &before, evidence);
     let began = Instant::now();
     let after = draining.await;
     running.stages.note("drain", began, began.elapsed());
@@ -115,17 +107,19 @@ pub(super) async fn put_on(
 /// Tempo's series exist before the window, which `increase` needs.
 async fn prove_the_way(
     plan: &Plan,
-    corpus: &Corpus,
-    environment: &dyn Environment,
-    interrupt: &Interrupt,
+    Place {
+        environment,
+        surroundings,
+        interrupt,
+    }: Place<'_>,
 ) -> Result<(), Stopped> {
-    let Some(url) = environment.push_from_here() else {
+    let Some(url) = &surroundings.addresses.push_from_here else {
         return Ok(());
     };
     let now = Timestamp::now().as_nanosecond() as u64;
-    let body = corpus.fill(PROBE_TRACE, plan.run, now);
-    let pushing = crate::environment::push_until_accepted(&url, &body, plan.ready_timeout, || {
-        environment.dead_components().into_iter().next()
+    let body = plan.corpus.fill(PROBE_TRACE, plan.run, now);
+    let pushing = crate::environment::push_until_accepted(url, &body, plan.ready_timeout, || {
+        environment.ended_components().into_iter().next()
     });
     tokio::select! {
         pushed = pushing => Ok(pushed?),
@@ -135,15 +129,12 @@ async fn prove_the_way(
 
 /// Tempo's counters before the load, and the wait until Prometheus has its
 /// series: done while k6 starts, because the load waits for its time anyway.
-async fn baseline(
-    environment: &dyn Environment,
-    start: Timestamp,
-) -> Result<CounterSnapshot, EnvironmentError> {
-    let early = environment.tempo_counters().await?;
-    environment.wait_for_scrape(Timestamp::now()).await?;
+async fn baseline(place: Place<'_>, start: Timestamp) -> Result<CounterSnapshot, EnvironmentError> {
+    let early = place.environment.tempo_counters().await?;
+    place.surroundings.wait_for_scrape(Timestamp::now()).await?;
     // What a queued collector still had of the first trace is in this one; but
     // after a late scrape it may have traces of the load, too.
-    let late = environment.tempo_counters().await?;
+    let late = place.environment.tempo_counters().await?;
     Ok(if Timestamp::now() < start {
         late
     } else {
@@ -151,13 +142,17 @@ async fn baseline(
     })
 }
 
-fn start_at(plan: &Plan, environment: &dyn Environment) -> Timestamp {
+fn corpus_dir(place: Place<'_>) -> PathBuf {
+    place.surroundings.work_dir.join("corpus")
+}
+
+fn start_at(plan: &Plan, place: Place<'_>) -> Timestamp {
     let vus = match plan.test_type {
         TestType::Ingestion => plan.ingestion.allocated_vus,
         TestType::Query => plan.query.allocated_vus,
         TestType::Combined => plan.ingestion.allocated_vus + plan.query.allocated_vus,
     };
-    let until_told = environment.k6_start();
+    let until_told = place.surroundings.k6_start;
     later(
         Timestamp::now(),
         until_told + K6_START + K6_START_PER_VU * vus,
@@ -171,24 +166,20 @@ fn later(at: Timestamp, by: Duration) -> Timestamp {
 
 fn ingestion_load(
     plan: &Plan,
-    corpus: &Corpus,
-    environment: &dyn Environment,
+    place: Place<'_>,
     start: Option<Timestamp>,
     duration: Duration,
 ) -> Result<Load, Stopped> {
-    let url = environment.addresses().push.ok_or_else(|| {
+    let url = place.surroundings.addresses.push.as_ref().ok_or_else(|| {
         Stopped::Failed("TEMPO_ENDPOINT is not set, so there is nowhere to push traces".into())
     })?;
-    let dir = environment.work_dir().join("corpus");
-    Ok(k6_load::ingestion(
-        plan, corpus, &dir, &url, start, duration,
-    ))
+    let dir = corpus_dir(place);
+    Ok(k6_load::ingestion(plan, &dir, url, start, duration))
 }
 
 fn both_runs(
     running: &Running,
-    corpus: &Corpus,
-    environment: &dyn Environment,
+    place: Place<'_>,
     start: Timestamp,
     seeded_at: Option<Timestamp>,
 ) -> Result<Vec<K6Start>, Stopped> {
@@ -198,17 +189,17 @@ fn both_runs(
         let load = match run {
             Run::Ingestion => {
                 let duration = plan.warmup + plan.duration;
-                ingestion_load(plan, corpus, environment, Some(start), duration)?
+                ingestion_load(plan, place, Some(start), duration)?
             }
             Run::Query => {
-                let base = environment.addresses().query.ok_or_else(|| {
+                let base = place.surroundings.addresses.query.as_ref().ok_or_else(|| {
                     Stopped::Failed(
                         "TEMPO_QUERY_ENDPOINT is not set, so there is nothing to query".into(),
                     )
                 })?;
-                let dir = environment.work_dir().join("corpus");
-                let delay = environment.capabilities().visibility_delay;
-                k6_load::query(plan, &dir, &base, delay, Some(start), seeded_at)
+                let dir = corpus_dir(place);
+                let delay = place.surroundings.capabilities.visibility_delay;
+                k6_load::query(plan, &dir, base, delay, Some(start), seeded_at)
             }
             // Before the load, and after it.
             Run::Seeding | Run::ReadBack => continue,
@@ -271,7 +262,11 @@ async fn wait_for_runs(
 /// collector it has when the last push was answered.
 async fn drain(
     running: &Running,
-    environment: &dyn Environment,
+    Place {
+        environment,
+        surroundings,
+        ..
+    }: Place<'_>,
     before: &Result<CounterSnapshot, EnvironmentError>,
     evidence: &mut Evidence,
 ) -> Result<CounterSnapshot, EnvironmentError> {
@@ -297,7 +292,7 @@ async fn drain(
         }
     }
     if let Some(window) = &evidence.window
-        && let Err(err) = environment.wait_for_scrape(window.end).await
+        && let Err(err) = surroundings.wait_for_scrape(window.end).await
     {
         // The counters are there; the PromQL checks will tell what they miss.
         evidence.further_notes.push(chain(&err));

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use jiff::Timestamp;
 
-use crate::corpus::Corpus;
-use crate::environment::{self, Environment, EnvironmentError, Place};
+use crate::environment::{
+    self, Environment, EnvironmentError, Part, Programs, StageLog, Surroundings,
+};
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::k6::summary::Summary;
@@ -77,15 +78,15 @@ pub(crate) struct Judged {
 /// for [`crate::framework`]. The error says why there is no verdict.
 pub(crate) async fn run_in(
     case: &Case<'_>,
-    environment: &dyn Environment,
+    environment: &mut dyn Environment,
 ) -> Result<Judged, String> {
     let mut running = Running::begin(case)?;
-    if let Some(interval) = environment.scrape_interval() {
-        running
-            .plan
-            .settle_scrape_interval(interval)
-            .map_err(|err| chain(&err))?;
-    }
+    let scrape_interval = environment.look(&running.plan).await;
+    let scrape_interval = scrape_interval.map_err(|err| chain(&err))?;
+    running
+        .plan
+        .settle_scrape_interval(scrape_interval)
+        .map_err(|err| chain(&err))?;
     let mut outcome = running.measure(case, environment).await;
     if case.settings.collect_logs || outcome.is_err() {
         let logs = environment.collect_logs(&running.output).await;
@@ -112,6 +113,15 @@ struct Running {
     stages: Stages,
     load_ended: Option<Instant>,
     summaries: BTreeMap<Run, Result<Summary, String>>,
+}
+
+/// Where a load runs: what the place can do, what is known of it, and what ends
+/// the load early.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    environment: &'a dyn Environment,
+    surroundings: &'a Surroundings,
+    interrupt: &'a Interrupt,
 }
 
 /// Why a case has no verdict.
@@ -159,21 +169,15 @@ impl Running {
     async fn set_up_and_run(&mut self, case: &Case<'_>) -> Result<(), Stopped> {
         let supervisor = Supervisor::new(case.tempo_perf, case.settings.skip_cleanup);
         let making = async {
-            environment::make(&Place {
-                target: case.target,
-                settings: case.settings,
-                profile: &self.plan.profile,
-                run: self.plan.run,
-                job_timeout: self.plan.job_timeout,
-                load_is_known: true,
+            let programs = Programs {
                 tempo_perf: case.tempo_perf,
                 supervisor: &supervisor,
                 interrupt: &case.interrupt,
-            })
-            .await
+            };
+            environment::make(&self.plan, programs).await
         };
-        let environment = self.stages.timed("tools", making).await?;
-        let environment = environment.as_ref();
+        let mut environment = self.stages.timed("tools", making).await?;
+        let environment = environment.as_mut();
         let running = AssertUnwindSafe(self.run_in(case, environment)).catch_unwind();
         let outcome = running.await.unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().map(String::as_str);
@@ -191,11 +195,13 @@ impl Running {
         };
         let saved = self.save();
         let down = if case.settings.skip_cleanup {
-            eprint!("{}", environment.how_to_reach_and_stop());
+            eprint!("{}", environment.leave_running());
             Ok(())
         } else {
-            let down = self.stages.timed("teardown", environment.tear_down()).await;
-            self.stages.note_parts(environment.take_stages());
+            let parts = StageLog::default();
+            let down = environment.tear_down(&parts);
+            let down = self.stages.timed("teardown", down).await;
+            self.stages.note_parts(parts);
             if let Some(ended) = self.load_ended {
                 self.stages.note("clean", ended, ended.elapsed());
             }
@@ -210,16 +216,16 @@ impl Running {
     async fn run_in(
         &mut self,
         case: &Case<'_>,
-        environment: &dyn Environment,
+        environment: &mut dyn Environment,
     ) -> Result<(), Stopped> {
-        environment.check_prerequisites().await?;
-        if let Some(interval) = environment.scrape_interval() {
-            self.plan
-                .settle_scrape_interval(interval)
-                .map_err(|err| Stopped::Failed(chain(&err)))?;
-        }
-        let up = self.stages.timed("set-up", environment.set_up()).await;
-        self.stages.note_parts(environment.take_stages());
+        let scrape_interval = environment.look(&self.plan).await?;
+        self.plan
+            .settle_scrape_interval(scrape_interval)
+            .map_err(|err| Stopped::Failed(chain(&err)))?;
+        let parts = StageLog::default();
+        let setting_up = environment.set_up(&self.plan, &Part::ALL, &parts);
+        let up = self.stages.timed("set-up", setting_up).await;
+        self.stages.note_parts(parts);
         up?;
         self.measure(case, environment).await
     }
@@ -228,13 +234,15 @@ impl Running {
     async fn measure(
         &mut self,
         case: &Case<'_>,
-        environment: &dyn Environment,
+        environment: &mut dyn Environment,
     ) -> Result<(), Stopped> {
-        environment.prepare_k6(self.plan.k6_runs()).await?;
-        self.report.components = environment.components();
-        self.report.notes.extend(environment.notes());
-        let capabilities = environment.capabilities();
-        self.plan.settle(&capabilities);
+        let runs = self.plan.k6_runs();
+        let surroundings = environment.prepare(&self.plan, runs).await?;
+        let environment = &*environment;
+        self.report.components = surroundings.components.clone();
+        self.report.notes.extend(surroundings.notes.iter().cloned());
+        let capabilities = &surroundings.capabilities;
+        self.plan.settle(capabilities);
         if let Some(stand_in) = &capabilities.stand_in {
             self.report.built_in_trace_store = true;
             self.report.notes.push(format!("the backend is {stand_in}"));
@@ -245,35 +253,33 @@ impl Running {
             eprintln!("  containers  {note}");
             self.report.notes.push(note);
         }
-        if let Some(part) = self.readable_part(&capabilities) {
+        if let Some(part) = self.readable_part(capabilities) {
             eprintln!("  readable    {part}");
             self.report.notes.push(part);
         }
         self.report.plan = as_json(&self.plan);
-        let corpus = Corpus::generate(self.plan.ingestion.trace_profile, self.plan.seed);
         let mut evidence = Evidence::default();
-        let loaded = load::put_on(self, &corpus, environment, &mut evidence, &case.interrupt).await;
+        let place = Place {
+            environment,
+            surroundings: &surroundings,
+            interrupt: &case.interrupt,
+        };
+        let loaded = load::put_on(self, place, &mut evidence).await;
         // An interrupt ends the load; what was measured is still written down.
         self.report.window = evidence.window;
         if loaded.is_ok() && !case.interrupt.is_set() && self.plan.reads_back() {
-            let reading = read_back::read_back(
-                &self.plan,
-                &self.output,
-                &corpus,
-                environment,
-                &mut evidence,
-            );
+            let reading = read_back::read_back(&self.plan, &self.output, place, &mut evidence);
             self.stages.timed("read-back", reading).await;
         }
         let collecting = evidence::collect_metrics(
             &self.plan,
             &self.output,
-            environment,
+            &surroundings,
             &mut evidence,
             case.settings.check_metrics,
         );
         let collected = self.stages.timed("metrics", collecting).await;
-        evidence.dead_components = environment.dead_components();
+        evidence.dead_components = environment.ended_components();
         self.summaries = evidence.summaries();
         self.report.notes.extend(evidence.notes());
         self.report.load = evidence.load_as_json();
@@ -281,7 +287,7 @@ impl Running {
             return Err(Stopped::Interrupted(signal.to_string()));
         }
         loaded?;
-        self.report.checks = evidence.judge(&self.plan, &corpus);
+        self.report.checks = evidence.judge(&self.plan);
         collected.map_err(|err| Stopped::Failed(chain(&err)))
     }
 

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use super::Place;
 use super::evidence::{Evidence, FinishedRun};
 use crate::corpus::Corpus;
-use crate::environment::{Environment, K6Start};
+use crate::environment::K6Start;
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::k6::log::ReadbackKind;
@@ -18,18 +19,16 @@ use crate::verdict::k6_values;
 pub(super) async fn read_back(
     plan: &Plan,
     output: &OutputDir,
-    corpus: &Corpus,
-    environment: &dyn Environment,
+    place: Place<'_>,
     evidence: &mut Evidence,
 ) {
-    evidence.read_back = try_read_back(plan, output, corpus, environment, evidence).await;
+    evidence.read_back = try_read_back(plan, output, place, evidence).await;
 }
 
 async fn try_read_back(
     plan: &Plan,
     output: &OutputDir,
-    corpus: &Corpus,
-    environment: &dyn Environment,
+    place: Place<'_>,
     evidence: &Evidence,
 ) -> Result<ReadBackFound, String> {
     let ingestion = evidence
@@ -37,8 +36,13 @@ async fn try_read_back(
         .get(&Run::Ingestion)
         .ok_or("there was no ingestion run")?;
     let accepted = accepted_requests(ingestion)?;
-    let readable = environment.capabilities().readable_bytes;
-    let numbers = sample(plan, corpus, &accepted, readable);
+    let Place {
+        environment,
+        surroundings,
+        ..
+    } = place;
+    let readable = surroundings.capabilities.readable_bytes;
+    let numbers = sample(plan, &plan.corpus, &accepted, readable);
     if numbers.is_empty() {
         return Ok(ReadBackFound {
             sampled: 0,
@@ -49,18 +53,19 @@ async fn try_read_back(
     }
     let sampled = numbers.len() as u64;
     // Asking a Tempo that is gone would take until the deadline.
-    if let Some(dead) = environment.dead_components().first() {
+    if let Some(dead) = environment.ended_components().first() {
         return Err(dead.lines().next().unwrap_or(dead).to_string());
     }
-    let base = environment
-        .addresses()
+    let base = surroundings
+        .addresses
         .query
+        .as_ref()
         .ok_or("there is no address to query")?;
-    let dir = environment.work_dir().join("corpus");
-    let delay = environment.capabilities().visibility_delay;
+    let dir = surroundings.work_dir.join("corpus");
+    let delay = surroundings.capabilities.visibility_delay;
     let start = K6Start {
         run: Run::ReadBack,
-        load: k6_load::read_back(plan, &dir, &base, delay, numbers),
+        load: k6_load::read_back(plan, &dir, base, delay, numbers),
         log: output.k6_log(Run::ReadBack),
         timeout: plan.job_timeout,
     };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::environment::TimedStage;
+use crate::environment::StageLog;
 use crate::report::Stage;
 use crate::units::Pretty;
 
@@ -41,8 +41,8 @@ impl Stages {
     }
 
     /// Notes parts of a stage.
-    pub fn note_parts(&mut self, parts: Vec<TimedStage>) {
-        for part in parts {
+    pub fn note_parts(&mut self, parts: StageLog) {
+        for part in parts.into_stages() {
             self.note(&part.name, part.start, part.took);
         }
     }

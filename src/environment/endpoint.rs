@@ -1,25 +1,26 @@
 //! A Tempo that exists: only the load, and a Prometheus to measure it by, run
 //! on this machine.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use url::Url;
 
 use super::k6_process::K6Process;
-use super::local::{ScrapeJob, prometheus_child};
-use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start, requests};
+use super::local::{ScrapeJob, local_url, prometheus_child};
+use super::{
+    Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
+    requests,
+};
 use crate::error_chain::chain;
+use crate::k6::Run;
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::metrics::exposition::{self, CounterSnapshot};
 use crate::metrics::{PrometheusClient, http_client};
-use crate::plan::Capabilities;
+use crate::plan::{Capabilities, EndpointSite, Plan};
 use crate::process::{Child, Interrupt, Supervisor, WorkDir};
 use crate::report::{Component, OutputDir};
-use crate::settings::Settings;
 use crate::tools::{ResolvedTool, Tool};
 
 /// With Tempo's defaults a trace is searchable after it was idle (5 s), cut
@@ -37,56 +38,148 @@ pub struct EndpointEnvironment {
     k6: K6Process,
     supervisor: Supervisor,
     interrupt: Interrupt,
-    ready_timeout: Duration,
     work_path: PathBuf,
-    prometheus: Mutex<Option<(Arc<Child>, u16)>>,
+    /// What Tempo said of itself, once it was asked.
+    tempo: Option<TempoSaid>,
+    prometheus: Option<LocalPrometheus>,
     /// Behind the process that writes there: fields are dropped in order.
-    work_dir: Mutex<Option<WorkDir>>,
-    /// What Tempo said of itself during the set-up.
-    found: Mutex<Found>,
+    work_dir: Option<WorkDir>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Found {
+#[derive(Debug, Clone)]
+struct TempoSaid {
     version: String,
-    /// Why there are no counters, where there are none.
-    no_metrics: Option<String>,
+    /// Where its counters are; or why there are none.
+    metrics: Result<Url, String>,
+}
+
+/// A Prometheus of ours on this machine.
+struct LocalPrometheus {
+    child: Child,
+    port: u16,
 }
 
 impl EndpointEnvironment {
     pub fn new(
-        settings: &Settings,
-        profile: &str,
+        plan: &Plan,
+        site: &EndpointSite,
         tools: Vec<ResolvedTool>,
         supervisor: Supervisor,
         interrupt: Interrupt,
     ) -> Result<Self, EnvironmentError> {
         let find = |tool| super::resolved(&tools, tool);
         let work_dir = supervisor
-            .work_dir(super::new_work_dir(profile))
+            .work_dir(super::new_work_dir(&plan.profile.name))
             .map_err(|err| failed(chain(&err)))?;
         let k6_tool = find(Tool::K6)?;
         Ok(Self {
-            push: settings
-                .tempo_endpoint
-                .as_ref()
-                .map(|base| below(base, "v1/traces")),
-            query: settings.tempo_query_endpoint.clone(),
+            push: site.push.as_ref().map(|base| below(base, "v1/traces")),
+            query: site.query.clone(),
             k6: K6Process::new(k6_tool.clone(), work_dir.path(), true),
             k6_tool,
             prometheus_tool: find(Tool::Prometheus)?,
             supervisor,
             interrupt,
-            ready_timeout: settings.pod_ready_timeout,
             work_path: work_dir.path().to_path_buf(),
-            work_dir: Mutex::new(Some(work_dir)),
-            prometheus: Mutex::new(None),
-            found: Mutex::default(),
+            tempo: None,
+            prometheus: None,
+            work_dir: Some(work_dir),
         })
     }
 
     fn log(&self) -> PathBuf {
         self.work_path.join("prometheus.log")
+    }
+
+    fn tempo(&self) -> Result<&TempoSaid, EnvironmentError> {
+        self.tempo
+            .as_ref()
+            .ok_or_else(|| failed("Tempo was not asked yet"))
+    }
+
+    /// Tempo must answer, and say whether its counters can be read.
+    async fn ask_tempo(&self) -> Result<TempoSaid, EnvironmentError> {
+        let Some(query) = &self.query else {
+            return Ok(TempoSaid {
+                version: String::new(),
+                metrics: Err("TEMPO_QUERY_ENDPOINT is not set".into()),
+            });
+        };
+        let client = http_client(query).map_err(|err| failed(chain(&err)))?;
+        let echo = below(query, "api/echo");
+        requests::probe(&client, &echo).await.map_err(|err| {
+            failed(format!(
+                "TEMPO_QUERY_ENDPOINT: {echo} does not answer as Tempo does: {err}; expected the \
+                 address of Tempo's HTTP API, for example http://localhost:3200"
+            ))
+        })?;
+        let version = requests::tempo_version(query).await;
+        let metrics = below(query, "metrics");
+        let metrics = match exposition::scrape(&metrics).await {
+            Ok(found) if found.has("tempo_distributor_push_duration_seconds_count") => Ok(metrics),
+            Ok(_) => Err(format!("{metrics} has no metrics of Tempo's distributor")),
+            Err(err) => Err(chain(&err)),
+        };
+        Ok(TempoSaid { version, metrics })
+    }
+
+    async fn start_prometheus(&self, plan: &Plan) -> Result<LocalPrometheus, EnvironmentError> {
+        let metrics = self.tempo()?.metrics.as_ref().ok();
+        let jobs: Vec<ScrapeJob> = metrics
+            .and_then(|url| ScrapeJob::of("tempo", url))
+            .into_iter()
+            .collect();
+        let (child, port) = prometheus_child(
+            &self.supervisor,
+            &self.interrupt,
+            &self.prometheus_tool.path,
+            &self.work_path,
+            &self.log(),
+            &jobs,
+            plan.ready_timeout,
+        )
+        .await?;
+        Ok(LocalPrometheus { child, port })
+    }
+
+    fn components(&self, tempo: &TempoSaid) -> Vec<Component> {
+        let address = self.query.as_ref().or(self.push.as_ref());
+        let tool = |name: &str, tool: &ResolvedTool| Component {
+            name: name.into(),
+            version: tool.version.clone(),
+            origin: Some(format!("{} ({})", tool.path.display(), tool.origin)),
+        };
+        vec![
+            Component {
+                name: "tempo".into(),
+                version: tempo.version.clone(),
+                origin: address.map(Url::to_string),
+            },
+            tool("prometheus", &self.prometheus_tool),
+            tool("k6", &self.k6_tool),
+        ]
+    }
+
+    fn capabilities(&self, tempo: &TempoSaid) -> Capabilities {
+        Capabilities {
+            tempo_metrics: match &tempo.metrics {
+                Ok(_) => Ok(super::SELECTOR.into()),
+                Err(why) => Err(why.clone()),
+            },
+            collector_metrics: super::COLLECTOR_SELECTOR.into(),
+            container_metrics: Err("there are no containers".into()),
+            collector_cpu: Err("there is no collector between k6 and this Tempo".into()),
+            k6_cores: Ok(None),
+            collector_cores: Ok(None),
+            visibility_delay: VISIBILITY_DELAY,
+            readable_bytes: None,
+            read_back: if self.query.is_some() {
+                Ok(())
+            } else {
+                Err("TEMPO_QUERY_ENDPOINT is not set".into())
+            },
+            stand_in: super::stand_in(&tempo.version),
+        }
     }
 }
 
@@ -108,199 +201,78 @@ fn below(base: &Url, path: &str) -> Url {
 
 #[async_trait(?Send)]
 impl Environment for EndpointEnvironment {
-    /// Tempo must answer, and say whether its counters can be read.
-    async fn check_prerequisites(&self) -> Result<(), EnvironmentError> {
-        let Some(query) = &self.query else {
-            self.found.lock().expect("no holder panics").no_metrics =
-                Some("TEMPO_QUERY_ENDPOINT is not set".into());
-            return Ok(());
-        };
-        let client = http_client(query).map_err(|err| failed(chain(&err)))?;
-        let echo = below(query, "api/echo");
-        requests::probe(&client, &echo).await.map_err(|err| {
-            failed(format!(
-                "TEMPO_QUERY_ENDPOINT: {echo} does not answer as Tempo does: {err}; expected the \
-                 address of Tempo's HTTP API, for example http://localhost:3200"
-            ))
-        })?;
-        let mut found = Found {
-            version: requests::tempo_version(query).await,
-            no_metrics: None,
-        };
-        let metrics = below(query, "metrics");
-        found.no_metrics = match exposition::scrape(&metrics).await {
-            Ok(snapshot) if snapshot.has("tempo_distributor_push_duration_seconds_count") => None,
-            Ok(_) => Some(format!("{metrics} has no metrics of Tempo's distributor")),
-            Err(err) => Some(chain(&err)),
-        };
-        *self.found.lock().expect("no holder panics") = found;
-        Ok(())
+    async fn look(&mut self, _plan: &Plan) -> Result<Duration, EnvironmentError> {
+        self.tempo = Some(self.ask_tempo().await?);
+        Ok(SCRAPE_INTERVAL)
     }
 
-    async fn set_up_storage(&self) -> Result<(), EnvironmentError> {
-        Ok(())
-    }
-
-    async fn set_up_tempo(&self) -> Result<(), EnvironmentError> {
-        Ok(())
-    }
-
-    async fn set_up_collector(&self) -> Result<(), EnvironmentError> {
-        Ok(())
-    }
-
-    async fn set_up_prometheus(&self) -> Result<(), EnvironmentError> {
-        let found = self.found.lock().expect("no holder panics").clone();
-        let jobs: Vec<ScrapeJob> = self
-            .query
-            .iter()
-            .filter(|_| found.no_metrics.is_none())
-            .filter_map(|query| ScrapeJob::of("tempo", &below(query, "metrics")))
-            .collect();
-        let started = prometheus_child(
-            &self.supervisor,
-            &self.interrupt,
-            &self.prometheus_tool.path,
-            &self.work_path,
-            &self.log(),
-            &jobs,
-            self.ready_timeout,
-        )
-        .await?;
-        *self.prometheus.lock().expect("no holder panics") = Some(started);
-        Ok(())
-    }
-
-    async fn set_up(&self) -> Result<(), EnvironmentError> {
-        self.set_up_prometheus().await
-    }
-
-    fn work_dir(&self) -> &Path {
-        &self.work_path
-    }
-
-    fn components(&self) -> Vec<Component> {
-        let found = self.found.lock().expect("no holder panics").clone();
-        let address = self.query.as_ref().or(self.push.as_ref());
-        let tool = |name: &str, tool: &ResolvedTool| Component {
-            name: name.into(),
-            version: tool.version.clone(),
-            origin: Some(format!("{} ({})", tool.path.display(), tool.origin)),
-        };
-        vec![
-            Component {
-                name: "tempo".into(),
-                version: found.version,
-                origin: address.map(Url::to_string),
-            },
-            tool("prometheus", &self.prometheus_tool),
-            tool("k6", &self.k6_tool),
-        ]
-    }
-
-    fn addresses(&self) -> Addresses {
-        Addresses {
-            push: self.push.clone(),
-            query: self.query.clone(),
+    async fn set_up(
+        &mut self,
+        plan: &Plan,
+        parts: &[Part],
+        _stages: &StageLog,
+    ) -> Result<(), EnvironmentError> {
+        // Tempo, its storage and what is in front of it exist already.
+        if parts.contains(&Part::Prometheus) {
+            self.prometheus = Some(self.start_prometheus(plan).await?);
         }
+        Ok(())
     }
 
-    fn capabilities(&self) -> Capabilities {
-        let found = self.found.lock().expect("no holder panics").clone();
-        Capabilities {
-            tempo_metrics: match found.no_metrics {
-                None => Ok(super::SELECTOR.into()),
-                Some(why) => Err(why),
+    async fn prepare(
+        &mut self,
+        _plan: &Plan,
+        _runs: &[Run],
+    ) -> Result<Surroundings, EnvironmentError> {
+        let tempo = self.tempo()?;
+        let prometheus = self.prometheus.as_ref();
+        let port = prometheus
+            .ok_or_else(|| failed("Prometheus is not running"))?
+            .port;
+        Ok(Surroundings {
+            addresses: Addresses {
+                push: self.push.clone(),
+                query: self.query.clone(),
+                push_from_here: self.push.clone(),
             },
-            collector_metrics: super::COLLECTOR_SELECTOR.into(),
-            container_metrics: Err("there are no containers".into()),
-            collector_cpu: Err("there is no collector between k6 and this Tempo".into()),
-            k6_cores: Ok(None),
-            collector_cores: Ok(None),
-            visibility_delay: VISIBILITY_DELAY,
-            readable_bytes: None,
-            read_back: if self.query.is_some() {
-                Ok(())
-            } else {
-                Err("TEMPO_QUERY_ENDPOINT is not set".into())
-            },
-            stand_in: found
-                .version
-                .contains("trace-store")
-                .then(|| "the built-in trace store, which is not Tempo".into()),
-        }
-    }
-
-    fn prometheus(&self) -> Option<PrometheusClient> {
-        let port = self
-            .prometheus
-            .lock()
-            .expect("no holder panics")
-            .as_ref()?
-            .1;
-        PrometheusClient::new(super::local::local_url(port, ""), None).ok()
+            capabilities: self.capabilities(tempo),
+            components: self.components(tempo),
+            prometheus: PrometheusClient::new(local_url(port, ""), None)
+                .map_err(|err| failed(chain(&err)))?,
+            scrape_interval: SCRAPE_INTERVAL,
+            notes: Vec::new(),
+            work_dir: self.work_path.clone(),
+            k6_start: Duration::ZERO,
+        })
     }
 
     async fn run_k6(&self, start: K6Start) -> Result<K6Finished, EnvironmentError> {
-        let port = self
-            .prometheus
-            .lock()
-            .expect("no holder panics")
-            .as_ref()
-            .map(|it| it.1);
-        let remote_write = port.map(|port| super::local::local_url(port, "/api/v1/write"));
+        let port = self.prometheus.as_ref().map(|prometheus| prometheus.port);
+        let remote_write = port.map(|port| local_url(port, "/api/v1/write"));
         self.k6
             .run(&self.supervisor, &self.interrupt, start, remote_write)
             .await
     }
 
-    async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
-        let scraped = self
-            .found
-            .lock()
-            .expect("no holder panics")
-            .no_metrics
-            .is_none();
-        match self.prometheus() {
-            Some(prometheus) if scraped => {
-                requests::wait_for_scrape(&prometheus, super::SELECTOR, at, SCRAPE_INTERVAL).await
-            }
-            _ => Ok(()),
-        }
-    }
-
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
-        let why = self
-            .found
-            .lock()
-            .expect("no holder panics")
-            .no_metrics
-            .clone();
-        match (&self.query, why) {
-            (Some(query), None) => exposition::scrape(&below(query, "metrics"))
-                .await
-                .map_err(|err| failed(chain(&err))),
-            (_, why) => {
-                Err(failed(why.unwrap_or_else(|| {
-                    "TEMPO_QUERY_ENDPOINT is not set".into()
-                })))
-            }
-        }
+        let url = self.tempo()?.metrics.as_ref().map_err(failed)?;
+        exposition::scrape(url)
+            .await
+            .map_err(|err| failed(chain(&err)))
     }
 
     async fn collector_cpu(&self) -> Option<Duration> {
         None
     }
 
-    fn dead_components(&self) -> Vec<String> {
-        let prometheus = self.prometheus.lock().expect("no holder panics");
-        prometheus
+    fn ended_components(&self) -> Vec<String> {
+        self.prometheus
             .iter()
-            .filter(|(child, _)| child.try_wait().is_some())
-            .map(|(child, _)| {
+            .filter(|prometheus| prometheus.child.try_wait().is_some())
+            .map(|prometheus| {
                 format!(
                     "Prometheus ended during the run\n{}",
-                    child.describe_failure()
+                    prometheus.child.describe_failure()
                 )
             })
             .collect()
@@ -310,27 +282,25 @@ impl Environment for EndpointEnvironment {
         super::logs::copy(output, [("prometheus", self.log())])
     }
 
-    async fn tear_down(&self) -> Result<(), EnvironmentError> {
-        let prometheus = self.prometheus.lock().expect("no holder panics").take();
-        let stopped = match prometheus {
-            Some((child, _)) => child
+    async fn tear_down(&mut self, _stages: &StageLog) -> Result<(), EnvironmentError> {
+        let stopped = match self.prometheus.take() {
+            Some(prometheus) => prometheus
+                .child
                 .stop(STOP_GRACE)
                 .await
                 .map(|_| ())
                 .map_err(|err| failed(chain(&err))),
             None => Ok(()),
         };
-        let work_dir = self.work_dir.lock().expect("no holder panics").take();
-        let removed = match work_dir {
+        let removed = match self.work_dir.take() {
             Some(dir) => dir.delete().map_err(|err| failed(chain(&err))),
             None => Ok(()),
         };
         stopped.and(removed)
     }
 
-    fn how_to_reach_and_stop(&self) -> String {
-        let prometheus = self.prometheus.lock().expect("no holder panics");
-        let Some((child, port)) = prometheus.as_ref() else {
+    fn leave_running(&mut self) -> String {
+        let Some(LocalPrometheus { child, port }) = &self.prometheus else {
             return String::new();
         };
         format!(

@@ -1,42 +1,31 @@
-//! The environment of a target.
+//! The environment of a plan.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::endpoint::EndpointEnvironment;
-use super::kubernetes::{KubernetesEnvironment, KubernetesOptions};
-use super::local::{LocalEnvironment, LocalOptions};
+use super::kubernetes::KubernetesEnvironment;
+use super::local::LocalEnvironment;
 use super::{Environment, EnvironmentError};
 use crate::error_chain::chain;
+use crate::plan::{Plan, Site};
 use crate::process::{Interrupt, Supervisor};
-use crate::profile::Profile;
-use crate::settings::{Settings, Target};
+use crate::settings::ToolSettings;
 use crate::tools::{Progress, Tool, Toolbox};
 
-/// What an environment is made from.
-#[derive(Clone)]
-pub struct Place<'a> {
-    pub target: Target,
-    pub settings: &'a Settings,
-    /// Names the environment, and says what is set up in it.
-    pub profile: &'a Profile,
-    /// Tells what is set up for this run from what is of others.
-    pub run: u32,
-    /// How long a k6 run may take.
-    pub job_timeout: Duration,
-    /// Whether `profile` is the load to come, or only says what to set up.
-    pub load_is_known: bool,
+/// What starts, watches and ends the programs of a run.
+#[derive(Clone, Copy)]
+pub struct Programs<'a> {
     /// The `tempo-perf` program.
     pub tempo_perf: &'a Path,
     pub supervisor: &'a Supervisor,
     pub interrupt: &'a Interrupt,
 }
 
-impl Place<'_> {
-    /// Finds tools for this place, and gets them with progress on stderr.
-    pub fn toolbox(&self) -> Toolbox {
+impl Programs<'_> {
+    /// Finds tools, and gets them with progress on stderr.
+    pub fn toolbox(&self, settings: &ToolSettings) -> Toolbox {
         Toolbox::new(
-            self.settings.tools.clone(),
+            settings.clone(),
             self.supervisor.clone(),
             self.interrupt.clone(),
             Progress::stderr(),
@@ -44,48 +33,36 @@ impl Place<'_> {
     }
 }
 
-/// Prepares the environment of a target: tools are found or got, and nothing
+/// Prepares the environment of a plan: tools are found or got, and nothing
 /// runs yet.
-pub async fn make(place: &Place<'_>) -> Result<Box<dyn Environment>, EnvironmentError> {
-    let failed = |err: &dyn std::error::Error| match place.interrupt.signal() {
+pub async fn make(
+    plan: &Plan,
+    programs: Programs<'_>,
+) -> Result<Box<dyn Environment>, EnvironmentError> {
+    let failed = |err: &dyn std::error::Error| match programs.interrupt.signal() {
         Some(signal) => EnvironmentError::Interrupted(signal),
         None => EnvironmentError::Failed(chain(err)),
     };
-    let toolbox = place.toolbox();
-    let (supervisor, interrupt) = (place.supervisor.clone(), place.interrupt.clone());
-    match place.target {
-        Target::Kubernetes => {
-            let options = KubernetesOptions::new(
-                place.settings,
-                place.profile,
-                place.run,
-                place.job_timeout,
-                place.load_is_known,
-            )?;
-            let environment = KubernetesEnvironment::new(options, &supervisor, interrupt).await?;
-            Ok(Box::new(environment))
-        }
-        Target::Endpoint => {
+    let toolbox = programs.toolbox(&plan.tools);
+    let (supervisor, interrupt) = (programs.supervisor.clone(), programs.interrupt.clone());
+    match &plan.site {
+        Site::Kubernetes(site) => Ok(Box::new(
+            KubernetesEnvironment::new(plan, site, &supervisor, interrupt).await?,
+        )),
+        Site::Endpoint(site) => {
             let tools = toolbox
                 .resolve_all(&[Tool::K6, Tool::Prometheus])
                 .await
                 .map_err(|err| failed(&err))?;
-            let name = &place.profile.name;
-            let environment =
-                EndpointEnvironment::new(place.settings, name, tools, supervisor, interrupt)?;
-            Ok(Box::new(environment))
+            Ok(Box::new(EndpointEnvironment::new(
+                plan, site, tools, supervisor, interrupt,
+            )?))
         }
-        Target::Local => {
+        Site::Local(site) => {
             let (tools, tempo) = toolbox.resolve_local().await.map_err(|err| failed(&err))?;
-            let options = LocalOptions::new(
-                place.settings,
-                place.profile,
-                tools,
-                tempo,
-                place.tempo_perf,
-            )?;
+            let backend = super::local::Backend::choose(site, tempo, programs.tempo_perf)?;
             Ok(Box::new(LocalEnvironment::new(
-                options, supervisor, interrupt,
+                plan, backend, tools, supervisor, interrupt,
             )?))
         }
     }

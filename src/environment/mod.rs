@@ -8,25 +8,26 @@ pub mod local;
 mod logs;
 mod make;
 mod requests;
+mod stages;
+mod surroundings;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use url::Url;
 
 use crate::k6::{self, load::Load};
-use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::plan::Capabilities;
+use crate::plan::Plan;
 use crate::process::Signal;
-use crate::profile::Profile;
-use crate::report::{Component, OutputDir};
+use crate::report::OutputDir;
 use crate::tools::{ResolvedTool, Tool};
 
-pub use make::{Place, make};
+pub use make::{Programs, make};
 pub use requests::push_until_accepted;
+pub use stages::{StageLog, TimedStage};
+pub use surroundings::{Addresses, Surroundings};
 
 /// What can go wrong with an environment. The text carries what one would
 /// otherwise have to run again for: command, exit code, log tail.
@@ -36,18 +37,17 @@ pub enum EnvironmentError {
     Failed(String),
     #[error("interrupted by {0}")]
     Interrupted(Signal),
+    /// What a cluster lacks; `tempo` and `otel` tell whether their operators are
+    /// there.
+    #[error("{in_full}")]
+    Prerequisites {
+        tempo: bool,
+        otel: bool,
+        in_full: String,
+    },
     /// Another process took a port between its choice and its use.
     #[error("{what}: a port was taken by another process: {detail}")]
     PortLost { what: String, detail: String },
-}
-
-/// Addresses that the load needs.
-#[derive(Debug, Clone)]
-pub struct Addresses {
-    /// Where k6 posts OTLP/HTTP requests, `…/v1/traces`.
-    pub push: Option<Url>,
-    /// Base of Tempo's HTTP API.
-    pub query: Option<Url>,
 }
 
 /// A k6 run to start.
@@ -73,89 +73,75 @@ pub struct K6Finished {
     pub summary: Result<String, String>,
 }
 
-/// A part of the set-up or the teardown.
-#[derive(Debug, Clone)]
-pub struct TimedStage {
-    pub name: String,
-    pub start: std::time::Instant,
-    pub took: Duration,
+/// The parts of an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Object storage for Tempo; nothing where Tempo stores in a directory.
+    Storage,
+    Tempo,
+    Collector,
+    Prometheus,
 }
 
-/// A place to run a case in.
+impl Part {
+    pub const ALL: [Part; 4] = [
+        Part::Storage,
+        Part::Tempo,
+        Part::Collector,
+        Part::Prometheus,
+    ];
+}
+
+/// A place to run a case in. What it takes comes from the plan alone.
 #[async_trait(?Send)]
 pub trait Environment: Send + Sync {
-    /// What is missing is named at once, before anything is started.
-    async fn check_prerequisites(&self) -> Result<(), EnvironmentError>;
-    /// Object storage for Tempo; nothing where Tempo stores in a directory.
-    async fn set_up_storage(&self) -> Result<(), EnvironmentError>;
-    async fn set_up_tempo(&self) -> Result<(), EnvironmentError>;
-    async fn set_up_collector(&self) -> Result<(), EnvironmentError>;
-    async fn set_up_prometheus(&self) -> Result<(), EnvironmentError>;
-    /// All of the above, in parallel where nothing forces an order.
-    async fn set_up(&self) -> Result<(), EnvironmentError>;
-
-    /// Takes another profile's Tempo, for one that is not set up yet.
-    async fn adopt(&self, _profile: &Profile) -> Result<(), EnvironmentError> {
-        Ok(())
-    }
-    /// How often Prometheus scrapes Tempo, where that is known only here.
-    fn scrape_interval(&self) -> Option<Duration> {
-        None
-    }
-
-    /// For files of the run; removed with the environment.
-    fn work_dir(&self) -> &Path;
-    fn components(&self) -> Vec<Component>;
-    /// As k6 reaches them.
-    fn addresses(&self) -> Addresses;
-    /// Where this process pushes a trace the way that k6 will.
-    fn push_from_here(&self) -> Option<Url> {
-        self.addresses().push
-    }
-    /// What a reader of the report should know of the place.
-    fn notes(&self) -> Vec<String> {
-        Vec::new()
-    }
-    /// Stages of the set-up or teardown that ended since the last call.
-    fn take_stages(&self) -> Vec<TimedStage> {
-        Vec::new()
-    }
-    fn capabilities(&self) -> Capabilities;
-    fn prometheus(&self) -> Option<PrometheusClient>;
-
+    /// What is missing is named at once, before anything is started. Gives how
+    /// often Prometheus will scrape Tempo.
+    async fn look(&mut self, plan: &Plan) -> Result<Duration, EnvironmentError>;
+    /// Sets parts up, in parallel where nothing forces an order.
+    async fn set_up(
+        &mut self,
+        plan: &Plan,
+        parts: &[Part],
+        stages: &StageLog,
+    ) -> Result<(), EnvironmentError>;
     /// Brings k6 runs so far that they can start at an instant that is told
-    /// afterwards, within [`Environment::k6_start`].
-    async fn prepare_k6(&self, _runs: &[k6::Run]) -> Result<(), EnvironmentError> {
-        Ok(())
-    }
-    /// From being told its load to k6's own start.
-    fn k6_start(&self) -> Duration {
-        Duration::ZERO
-    }
+    /// afterwards, and tells what the load needs to know.
+    async fn prepare(
+        &mut self,
+        plan: &Plan,
+        runs: &[k6::Run],
+    ) -> Result<Surroundings, EnvironmentError>;
     /// Runs k6 to its end; with an interrupt it is stopped.
     async fn run_k6(&self, start: K6Start) -> Result<K6Finished, EnvironmentError>;
-    /// Waits until Prometheus has a sample of Tempo from `at` or later; where
-    /// there are no such samples, not at all.
-    async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError>;
     /// Tempo's counters now, from its own `/metrics`.
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError>;
     /// CPU time that the collector has used so far.
     async fn collector_cpu(&self) -> Option<Duration>;
     /// Why a component is not running although it should be.
-    fn dead_components(&self) -> Vec<String>;
-
+    fn ended_components(&self) -> Vec<String>;
     /// Copies the components' logs to the output directory.
     async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError>;
     /// Stops and removes all that was set up; all is tried, errors come together.
-    async fn tear_down(&self) -> Result<(), EnvironmentError>;
-    /// For `--skip-cleanup`: how to reach what runs on, and how to stop it.
-    fn how_to_reach_and_stop(&self) -> String;
+    async fn tear_down(&mut self, stages: &StageLog) -> Result<(), EnvironmentError>;
+    /// For `--skip-cleanup`: leaves all of it running, and says how to reach what
+    /// runs, and how to stop it.
+    fn leave_running(&mut self) -> String;
 }
 
 /// Matchers of Tempo's own series, where our own Prometheus scrapes it.
 const SELECTOR: &str = "job=\"tempo\"";
 /// The same of the collector's.
 const COLLECTOR_SELECTOR: &str = "job=\"otel-collector\"";
+
+/// How to call what is not Tempo, of which Tempo's API tells this version.
+fn stand_in(version: &str) -> Option<String> {
+    version
+        .contains(tempo_perf_trace_store::NAME)
+        .then(|| STORE_IS_NOT_TEMPO.into())
+}
+
+const STORE_IS_NOT_TEMPO: &str = "the built-in trace store, which is not Tempo";
 
 /// The one of `tools` that is `tool`.
 fn resolved(tools: &[ResolvedTool], tool: Tool) -> Result<ResolvedTool, EnvironmentError> {

@@ -40,6 +40,8 @@ impl StageLog {
     }
 
     pub fn into_stages(self) -> Vec<TimedStage> {
-        self.stages.into_inner().unwrap_or_else(|it| it.into_inner())
+        self.stages
+            .into_inner()
+            .unwrap_or_else(|it| it.into_inner())
     }
 }

@@ -30,12 +30,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::case::{self, Case, Judged};
-use crate::environment::{Environment, EnvironmentError, Place, make};
+use crate::environment::{Environment, EnvironmentError, Part, Programs, StageLog, make};
+use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::k6::summary::Summary;
 use crate::metrics::Collected;
-use crate::plan;
-use crate::plan::NotApplied;
+use crate::plan::{self, NotApplied, Plan};
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::{CollectorMode, Profile, Variant};
 use crate::report::{self, CaseResult, Report, ReportError, Window};
@@ -176,32 +176,25 @@ impl Framework {
     /// Tempo, asks it, for which k6 and Prometheus are got if need be.
     pub async fn check_prerequisites(&mut self) -> Result<Prerequisites, FrameworkError> {
         use prerequisites::{local_tempo, prerequisite, tool};
-        let profile = self.profile(&K6Config::default())?;
-        let toolbox = self.place(&profile).toolbox();
+        let plan = self.plan_of_place()?;
         let mut each = Vec::new();
         match self.target {
             Target::Local => {
+                let toolbox = self.programs().toolbox(&plan.tools);
                 each.push(local_tempo(&toolbox).await);
                 for wanted in [Tool::Otelcol, Tool::K6, Tool::Prometheus] {
                     each.push(tool(&toolbox, wanted).await);
                 }
             }
             Target::Endpoint => {
-                let answers = async {
-                    make(&self.place(&profile))
-                        .await?
-                        .check_prerequisites()
-                        .await
-                };
-                let found = answers.await.map_err(|err| err.to_string());
-                let found = found.map(|()| "it answers".to_string());
-                each.push(prerequisite("Tempo", found));
+                let asking = async { make(&plan, self.programs()).await?.look(&plan).await };
+                let answered = asking.await.map_err(|err| err.to_string());
+                let answered = answered.map(|_| "it answers".to_string());
+                each.push(prerequisite("Tempo", answered));
             }
             Target::Kubernetes => {
-                let found = self.cluster().await?.check_prerequisites().await;
-                return Ok(Prerequisites::of_cluster(
-                    found.map_err(|err| err.to_string()),
-                ));
+                let looked = self.cluster(&plan).await?.look(&plan).await;
+                return Ok(Prerequisites::of_cluster(looked.map(|_| ())));
             }
         }
         Ok(Prerequisites::new(each))
@@ -214,7 +207,10 @@ impl Framework {
             Target::Local => "only Kubernetes has MinIO: a local Tempo stores in a directory",
             Target::Endpoint => "only Kubernetes has MinIO: this Tempo has its own storage",
             Target::Kubernetes => {
-                self.cluster().await?.set_up_storage().await?;
+                let plan = self.plan_of_place()?;
+                let environment = self.cluster(&plan).await?;
+                environment.look(&plan).await?;
+                set_up(environment, &plan, &[Part::Storage]).await?;
                 self.storage_is_up = true;
                 return Ok(SetUp::Done {
                     not_applied: Vec::new(),
@@ -241,46 +237,43 @@ impl Framework {
                 needs: "cleanup",
             });
         }
-        self.tempo = Some((variant, resources.unwrap_or_default()));
-        let profile = self.profile(&K6Config::default())?;
+        let resources = resources.unwrap_or_default();
+        if let Some(credentials) = resources.s3_credentials() {
+            self.settings.kubernetes.s3_credentials = Ok(Some(credentials));
+        }
+        self.tempo = Some((variant, resources));
+        let plan = self.plan_of_place()?;
         if self.target == Target::Kubernetes {
-            let has_storage = self.storage_is_up;
-            if !has_storage {
+            let parts: &[Part] = if self.storage_is_up {
+                &[Part::Tempo, Part::Prometheus]
+            } else {
                 // Nothing was created yet: what was asked for may change everything.
                 self.environment = None;
-            }
-            if let Some((_, resources)) = &self.tempo
-                && let Some(credentials) = resources.s3_credentials()
-            {
-                self.settings.kubernetes.s3_credentials = Ok(Some(credentials));
-            }
-            let environment = self.cluster().await?;
-            environment.adopt(&profile).await?;
-            environment.check_prerequisites().await?;
-            if !has_storage {
-                environment.set_up_storage().await?;
-            }
-            tokio::try_join!(environment.set_up_tempo(), environment.set_up_prometheus())?;
+                &[Part::Storage, Part::Tempo, Part::Prometheus]
+            };
+            let environment = self.cluster(&plan).await?;
+            environment.look(&plan).await?;
+            set_up(environment, &plan, parts).await?;
             return Ok(SetUp::Done {
-                not_applied: plan::not_applied(&profile, self.target),
+                not_applied: plan::not_applied(&plan.profile, self.target),
             });
         }
         for attempt in 1.. {
-            let made = make(&self.place(&profile)).await?;
-            let environment = &**self.environment.insert(made);
+            let made = make(&plan, self.programs()).await?;
+            let environment = self.environment.insert(made).as_mut();
             let started = async {
-                environment.check_prerequisites().await?;
-                environment.set_up_storage().await?;
-                tokio::try_join!(environment.set_up_tempo(), environment.set_up_prometheus())
+                environment.look(&plan).await?;
+                let parts = [Part::Storage, Part::Tempo, Part::Prometheus];
+                set_up(environment, &plan, &parts).await
             };
             match started.await {
-                Ok(_) => break,
+                Ok(()) => break,
                 Err(EnvironmentError::PortLost { .. }) if attempt < SET_UP_ATTEMPTS => {
-                    environment.tear_down().await?;
+                    environment.tear_down(&StageLog::default()).await?;
                 }
                 Err(err) => {
                     // What failed is not left to be used; its error counts.
-                    if let Err(also) = environment.tear_down().await {
+                    if let Err(also) = environment.tear_down(&StageLog::default()).await {
                         tracing::warn!("after a failed set-up: {also}");
                     }
                     self.environment = None;
@@ -294,20 +287,22 @@ impl Framework {
             });
         }
         Ok(SetUp::Done {
-            not_applied: plan::not_applied(&profile, self.target),
+            not_applied: plan::not_applied(&plan.profile, self.target),
         })
     }
 
     /// Starts the collector between k6 and Tempo; ready when it returns.
     pub async fn setup_otel_collector(&mut self) -> Result<SetUp, FrameworkError> {
+        let plan = self.plan_of_place()?;
         let environment = self.up("setup_otel_collector")?;
-        match environment.set_up_collector().await {
+        match set_up(environment, &plan, &[Part::Collector]).await {
             // Its ports are Tempo's and Prometheus's to know: all start again.
             Err(EnvironmentError::PortLost { .. }) => {
-                environment.tear_down().await?;
-                let profile = self.profile(&K6Config::default())?;
-                let made = make(&self.place(&profile)).await?;
-                self.environment.insert(made).set_up().await?;
+                environment.tear_down(&StageLog::default()).await?;
+                let made = make(&plan, self.programs()).await?;
+                let environment = self.environment.insert(made).as_mut();
+                environment.look(&plan).await?;
+                set_up(environment, &plan, &Part::ALL).await?;
             }
             outcome => outcome?,
         }
@@ -367,6 +362,8 @@ impl Framework {
         start: Timestamp,
         path: impl AsRef<Path>,
     ) -> Result<Collected, FrameworkError> {
+        let plan = self.plan_of_place()?;
+        let (target, most) = (self.target, self.settings.max_concurrent_queries);
         let environment = self.up("collect_metrics")?;
         let end = Timestamp::now();
         if start >= end {
@@ -374,27 +371,12 @@ impl Framework {
                 "start: found {start}; expected a time before now, {end}"
             )));
         }
-        environment.wait_for_scrape(end).await?;
-        let prometheus = environment.prometheus().ok_or_else(|| {
-            FrameworkError::Environment(EnvironmentError::Failed(
-                "there is no Prometheus to ask".into(),
-            ))
-        })?;
-        let profile = self.profile(&K6Config::default())?;
-        let collected = case::evidence::catalogue_answers(
-            environment,
-            &prometheus,
-            (
-                self.target,
-                environment
-                    .scrape_interval()
-                    .unwrap_or_else(|| plan::scrape_interval(self.target, &self.settings)),
-            ),
-            &profile,
-            self.settings.max_concurrent_queries,
-            Window { start, end },
-        )
-        .await;
+        let surroundings = environment.prepare(&plan, &[]).await?;
+        surroundings.wait_for_scrape(end).await?;
+        let window = Window { start, end };
+        let collected =
+            case::evidence::catalogue_answers(&surroundings, target, &plan.profile, most, window)
+                .await;
         let path = path.as_ref();
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
             std::fs::create_dir_all(dir).map_err(|source| ReportError::Write {
@@ -409,14 +391,14 @@ impl Framework {
     /// Stops and removes all that was set up, and tells what could not be. With
     /// `skip_cleanup` in the settings, says instead how to reach and stop it.
     pub async fn cleanup(mut self) -> Result<(), FrameworkError> {
-        let Some(environment) = self.environment.take() else {
+        let Some(mut environment) = self.environment.take() else {
             return Ok(());
         };
         if self.settings.skip_cleanup {
-            eprint!("{}", environment.how_to_reach_and_stop());
+            eprint!("{}", environment.leave_running());
             return Ok(());
         }
-        Ok(environment.tear_down().await?)
+        Ok(environment.tear_down(&StageLog::default()).await?)
     }
 
     async fn run(
@@ -424,74 +406,82 @@ impl Framework {
         test_type: TestType,
         config: &K6Config,
     ) -> Result<Judged, FrameworkError> {
-        let environment = self.up("a k6 test")?;
         if !self.collector_is_up {
+            self.up("a k6 test")?;
             return Err(FrameworkError::OutOfOrder {
                 step: "a k6 test",
                 needs: "setup_otel_collector",
             });
         }
         let profile = self.profile(config)?;
-        environment.adopt(&profile).await?;
         let settings = Settings {
             test_type,
             ..self.settings.clone()
         };
+        let (name, program) = (self.name.clone(), self.tempo_perf.clone());
         let case = Case {
             profile: &profile,
             settings: &settings,
             target: self.target,
             sizes: &[],
-            tempo_perf: &self.tempo_perf,
-            invocation: &self.name,
+            tempo_perf: &program,
+            invocation: &name,
             interrupt: self.interrupt.clone(),
         };
-        case::run_in(&case, environment)
+        case::run_in(&case, self.up("a k6 test")?)
             .await
             .map_err(FrameworkError::Run)
     }
 
     /// The cluster's environment: made by the first step that needs it, and kept.
-    async fn cluster(&mut self) -> Result<&dyn Environment, FrameworkError> {
-        if self.environment.is_none() {
-            let profile = self.profile(&K6Config::default())?;
-            let made = make(&self.place(&profile)).await?;
-            self.environment = Some(made);
-        }
-        self.environment
-            .as_deref()
-            .ok_or(FrameworkError::OutOfOrder {
-                step: "a step on Kubernetes",
-                needs: "an environment",
-            })
+    async fn cluster(&mut self, plan: &Plan) -> Result<&mut dyn Environment, FrameworkError> {
+        let environment = match self.environment.take() {
+            Some(environment) => environment,
+            None => make(plan, self.programs()).await?,
+        };
+        Ok(self.environment.insert(environment).as_mut())
     }
 
     /// The environment, once Tempo is set up.
-    fn up(&self, step: &'static str) -> Result<&dyn Environment, FrameworkError> {
+    fn up(
+        &mut self,
+        step: &'static str,
+    ) -> Result<&mut (dyn Environment + 'static), FrameworkError> {
+        let tempo_is_up = self.tempo.is_some();
         self.environment
-            .as_deref()
-            .filter(|_| self.tempo.is_some())
+            .as_deref_mut()
+            .filter(|_| tempo_is_up)
             .ok_or(FrameworkError::OutOfOrder {
                 step,
                 needs: "setup_tempo",
             })
     }
 
-    fn place<'a>(&'a self, profile: &'a Profile) -> Place<'a> {
-        Place {
-            target: self.target,
-            settings: &self.settings,
-            profile,
-            run: self.run,
-            job_timeout: self
-                .settings
-                .job_timeout
-                .unwrap_or(plan::DEFAULT_JOB_TIMEOUT),
-            load_is_known: false,
+    fn programs(&self) -> Programs<'_> {
+        Programs {
             tempo_perf: &self.tempo_perf,
             supervisor: &self.supervisor,
             interrupt: &self.interrupt,
         }
+    }
+
+    /// What is set up, for whatever load comes.
+    fn plan_of_place(&self) -> Result<Plan, FrameworkError> {
+        let profile = self.profile(&K6Config::default())?;
+        let settings = Settings {
+            test_type: match (
+                &self.settings.tempo_endpoint,
+                &self.settings.tempo_query_endpoint,
+            ) {
+                (None, Some(_)) => TestType::Query,
+                (Some(_), None) => TestType::Ingestion,
+                _ => self.settings.test_type,
+            },
+            ..self.settings.clone()
+        };
+        let plan = plan::plan(&profile, &settings, self.target, &[], self.run)
+            .map_err(|err| FrameworkError::Invalid(chain(&err)))?;
+        Ok(plan.for_any_load())
     }
 
     fn profile(&self, config: &K6Config) -> Result<Profile, FrameworkError> {
@@ -504,6 +494,15 @@ impl Framework {
             .map_err(|err| FrameworkError::Invalid(err.to_string()))?;
         Ok(profile)
     }
+}
+
+async fn set_up(
+    environment: &mut dyn Environment,
+    plan: &Plan,
+    parts: &[Part],
+) -> Result<(), EnvironmentError> {
+    // The time of each part is told by cases only.
+    environment.set_up(plan, parts, &StageLog::default()).await
 }
 
 /// The safety net: the environment's own parts end as they are dropped.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::environment::EnvironmentError;
 use crate::error_chain::chain;
 use crate::tools::{TempoStatus, Tool, ToolStatus, Toolbox, Way};
 
@@ -36,22 +37,23 @@ impl Prerequisites {
     }
 
     /// Of a cluster, which tells all that is missing in one text.
-    pub(super) fn of_cluster(found: Result<(), String>) -> Self {
-        let says = |word: &str| match &found {
-            Ok(()) => Ok("its operator is installed".to_string()),
+    pub(super) fn of_cluster(looked: Result<(), EnvironmentError>) -> Self {
+        let in_full = looked.as_ref().err().map(ToString::to_string);
+        let (tempo, otel) = match looked {
+            Ok(()) => (true, true),
+            Err(EnvironmentError::Prerequisites { tempo, otel, .. }) => (tempo, otel),
             // A cluster that does not answer says nothing of its operators.
-            Err(why) if why.contains(word) || !why.contains("prerequisites not met") => {
-                Err(why.clone())
-            }
-            Err(_) => Ok("its operator is installed".to_string()),
+            Err(_) => (false, false),
+        };
+        let of = |name, met: bool| {
+            let installed = "its operator is installed".to_string();
+            let missing = in_full.clone().unwrap_or_default();
+            prerequisite(name, if met { Ok(installed) } else { Err(missing) })
         };
         Self {
-            each: vec![
-                prerequisite("Tempo", says("Tempo=false")),
-                prerequisite("OTel", says("OTel=false")),
-            ],
-            all_met: found.is_ok(),
-            in_full: found.err(),
+            each: vec![of("Tempo", tempo), of("OTel", otel)],
+            all_met: in_full.is_none(),
+            in_full,
         }
     }
 }

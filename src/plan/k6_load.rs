@@ -8,7 +8,6 @@ use url::Url;
 
 use super::checks::Measure;
 use super::{Plan, PlannedCheck};
-use crate::corpus::Corpus;
 use crate::k6::load::{
     IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations, scenario_ms,
 };
@@ -47,7 +46,6 @@ pub fn runs(test_type: TestType) -> &'static [Run] {
 /// The ingestion of `duration` (warm-up included) from `start_at` on.
 pub fn ingestion(
     plan: &Plan,
-    corpus: &Corpus,
     corpus_dir: &Path,
     push: &Url,
     start_at: Option<jiff::Timestamp>,
@@ -69,7 +67,7 @@ pub fn ingestion(
             rate_per_1000s: rate,
             requests: planned_iterations(rate, millis(duration)),
             traces_per_request: load.traces_per_request,
-            max_request_bytes: corpus.max_request_bytes(load.traces_per_request),
+            max_request_bytes: plan.corpus.max_request_bytes(load.traces_per_request),
             warmup_requests: planned_iterations(rate, millis(warmup)),
             pre_allocated_vus: load.allocated_vus,
             max_vus: load.max_vus,

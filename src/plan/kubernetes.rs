@@ -1,12 +1,14 @@
 //! The part of a plan that only a run on Kubernetes has.
 
 use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::profile::{Profile, StorageKind};
 use crate::settings::kubernetes::COLLECTOR_IMAGE;
-use crate::settings::{ImageSettings, PrometheusChoice, Settings};
+use crate::settings::{ImageSettings, PrometheusChoice, S3Credentials, Settings};
 
 /// Size of MinIO's volume when the profile has none; the operator's own default
 /// for a Tempo's volume.
@@ -14,7 +16,7 @@ pub const DEFAULT_MINIO_SIZE: &str = "10Gi";
 
 /// Where in a cluster a run happens, and with what.
 #[derive(Debug, Clone, Serialize)]
-pub struct KubernetesPlan {
+pub struct KubernetesSite {
     /// Of the kubeconfig; its current one when absent.
     pub context: Option<String>,
     pub namespace: String,
@@ -23,9 +25,23 @@ pub struct KubernetesPlan {
     pub prometheus: PrometheusChoice,
     pub enable_user_workload_monitoring: bool,
     pub images: ImageSettings,
+    /// With the token for a Prometheus that the user names; read when it is asked.
+    #[serde(skip)]
+    pub prometheus_token_file: Option<PathBuf>,
+    /// Of an external store whose keys are in no Secret.
+    #[serde(skip)]
+    pub s3_credentials: Option<S3Credentials>,
+    #[serde(skip)]
+    pub cr_deletion_timeout: Duration,
+    #[serde(skip)]
+    pub namespace_deletion_timeout: Duration,
+    /// Whether Tempo is set up for the load of this plan, or for any load and
+    /// variant that a later plan in the same namespace may have.
+    #[serde(skip)]
+    pub for_this_load_alone: bool,
 }
 
-impl KubernetesPlan {
+impl KubernetesSite {
     pub(super) fn new(profile: &Profile, settings: &Settings) -> Self {
         let said = &settings.kubernetes;
         Self {
@@ -35,6 +51,12 @@ impl KubernetesPlan {
             prometheus: said.prometheus.clone(),
             enable_user_workload_monitoring: said.enable_user_workload_monitoring,
             images: said.images.clone(),
+            prometheus_token_file: said.prometheus_token_file.clone(),
+            // Half of them is a mistake where they are used: the plan has refused it.
+            s3_credentials: said.s3_credentials.clone().ok().flatten(),
+            cr_deletion_timeout: settings.cr_deletion_timeout,
+            namespace_deletion_timeout: said.namespace_deletion_timeout,
+            for_this_load_alone: true,
         }
     }
 

@@ -10,9 +10,11 @@ pub mod load;
 mod not_applied;
 mod overrides;
 pub mod render;
+mod site;
 mod thresholds;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,10 +23,9 @@ use crate::corpus::Corpus;
 use crate::k6;
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::profile::Profile;
-use crate::settings::{Malformed, PrometheusChoice, Settings, Target, TestType};
+use crate::settings::{Malformed, PrometheusChoice, Settings, Target, TestType, ToolSettings};
 use crate::units::{EventRate, Pretty};
 use checks::{Measure, PlannedCheck};
-use kubernetes::KubernetesPlan;
 use load::{IngestionLoad, LoadError, QueryLoad};
 
 pub use capabilities::Capabilities;
@@ -32,6 +33,7 @@ pub use not_applied::NotApplied;
 pub(crate) use not_applied::not_applied;
 pub(crate) use overrides::override_place;
 pub use render::render;
+pub use site::{EndpointSite, LocalSite, Site};
 
 /// Length of the load when neither DURATION nor the profile gives one.
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(5 * 60);
@@ -79,9 +81,14 @@ pub struct Plan {
     #[serde(rename = "ready_timeout_seconds", with = "seconds")]
     pub ready_timeout: Duration,
     pub max_concurrent_queries: usize,
-    /// Set when the target is Kubernetes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kubernetes: Option<KubernetesPlan>,
+    #[serde(rename = "kubernetes", skip_serializing_if = "Site::is_elsewhere")]
+    pub site: Site,
+    /// Where k6, collector, Prometheus and a local Tempo come from.
+    #[serde(skip)]
+    pub tools: ToolSettings,
+    /// What is pushed: made once, of the trace profile and the seed.
+    #[serde(skip)]
+    pub corpus: Arc<Corpus>,
     pub checks: Vec<PlannedCheck>,
     /// Fields of the profile that this target can not honour.
     pub not_applied: Vec<NotApplied>,
@@ -149,7 +156,10 @@ pub fn plan(
     run: u32,
 ) -> Result<Plan, PlanError> {
     let (profile, replaced) = overrides::with_overrides(profile, settings, target, sizes)?;
-    let corpus = Corpus::generate(profile.k6.ingestion.trace_profile, settings.seed);
+    let corpus = Arc::new(Corpus::generate(
+        profile.k6.ingestion.trace_profile,
+        settings.seed,
+    ));
     let ingestion = load::ingestion(&profile.k6, &corpus)?;
     let query = load::query(&profile.k6)?;
     let (duration, duration_from) = match (settings.duration, profile.k6.duration) {
@@ -197,7 +207,9 @@ pub fn plan(
         }),
         ready_timeout: settings.pod_ready_timeout,
         max_concurrent_queries: settings.max_concurrent_queries,
-        kubernetes: (target == Target::Kubernetes).then(|| KubernetesPlan::new(&profile, settings)),
+        site: Site::new(target, &profile, settings),
+        tools: settings.tools.clone(),
+        corpus,
         checks,
         profile,
     };
@@ -207,6 +219,15 @@ pub fn plan(
 }
 
 impl Plan {
+    /// The same place for whatever load later plans put on what is set up by this
+    /// one.
+    pub fn for_any_load(mut self) -> Self {
+        if let Site::Kubernetes(site) = &mut self.site {
+            site.for_this_load_alone = false;
+        }
+        self
+    }
+
     /// The time that the checks look at, relative to the common start.
     pub fn window(&self) -> (Duration, Duration) {
         (self.warmup, self.warmup + self.duration)

@@ -35,8 +35,9 @@ pub fn head(plan: &Plan) -> String {
         format!("{}, test type {}", plan.target, plan.test_type),
     );
     for (label, value) in plan
-        .kubernetes
-        .iter()
+        .site
+        .kubernetes()
+        .into_iter()
         .flat_map(|kubernetes| kubernetes.lines(profile))
     {
         line(label, value);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal as Unix, kill};
 use nix::unistd::Pid;
 use tempo_perf::process::{Child, ChildSpec, How, Interrupt, SpawnError, Supervisor};
+use tracing_test::traced_test;
 
 /// Which helper of this file a started copy of the test program is to be.
 const ROLE: &str = "TEMPO_PERF_TEST_ROLE";
@@ -258,6 +259,46 @@ fn a_work_directory_goes_with_its_guard_and_stays_with_skip_cleanup() {
     let transient = dir.path().join("transient");
     drop(keeping.transient_dir(&transient).unwrap());
     assert!(!transient.exists());
+}
+
+#[test]
+#[traced_test]
+fn a_work_directory_that_cannot_be_deleted_is_told_without_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("work");
+    let supervisor = supervisor();
+    let not_a_directory = || {
+        let guard = supervisor.work_dir(&path).unwrap();
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, "in its place").unwrap();
+        guard
+    };
+    let error = not_a_directory().delete().unwrap_err();
+    assert!(error.to_string().ends_with("/work"), "{error}");
+    assert!(!logs_contain("a work directory stays behind"));
+
+    fs::remove_file(&path).unwrap();
+    drop(not_a_directory());
+    assert!(logs_contain("a work directory stays behind"));
+    assert!(logs_contain(&path.display().to_string()));
+}
+
+/// Only the protection against SIGKILL is lost with it.
+#[test]
+#[traced_test]
+fn a_run_goes_on_without_its_watcher_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new("/bin/true", false);
+    eventually("the end of the watcher must be told", || {
+        let work = supervisor.work_dir(dir.path().join("work")).unwrap();
+        assert!(work.path().is_dir());
+        logs_contain("the watcher of child processes is gone")
+    });
+    let child = supervisor.spawn(shell("sleeper", "sleep 600")).unwrap();
+    let pid = child.pid();
+    assert!(is_running(pid));
+    drop(child);
+    assert!(!is_running(pid));
 }
 
 #[test]

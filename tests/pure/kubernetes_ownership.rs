@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use crate::kubernetes_api::{FakeApi, cluster_role, custom_resource, job, namespace};
 use serde_json::json;
-use tempo_perf::environment::kubernetes::clean_up::sweep::{SweepOptions, Swept, sweep};
-use tempo_perf::environment::kubernetes::clean_up::tear_down::{Limits, Target, tear_down};
+use tempo_perf::environment::kubernetes::clean_up::sweep::{SweepOptions, SweepReport, sweep};
+use tempo_perf::environment::kubernetes::clean_up::tear_down::{
+    TeardownLimits, TeardownTarget, tear_down,
+};
 use tempo_perf::environment::kubernetes::holder::process::Holder;
 use tempo_perf::environment::kubernetes::set_up::acquire::{
-    AcquireError, AcquireRequest, HeldNamespace, acquire,
+    AcquireError, AcquireRequest, NamespaceHold, acquire,
 };
 use tempo_perf::process::Interrupt;
 
-const LIMITS: Limits = Limits {
+const LIMITS: TeardownLimits = TeardownLimits {
     cr_deletion: Duration::from_secs(2),
     namespace_deletion: Duration::from_secs(2),
 };
@@ -28,7 +30,7 @@ fn ended_holder(run: u32) -> Holder {
     holder
 }
 
-async fn acquire_as(api: &FakeApi, run: u32) -> Result<HeldNamespace, AcquireError> {
+async fn acquire_as(api: &FakeApi, run: u32) -> Result<NamespaceHold, AcquireError> {
     acquire(
         &api.client(),
         AcquireRequest {
@@ -57,7 +59,7 @@ async fn a_teardown_removes_the_run_and_nothing_else() {
     api.put(roles, cluster_role("of-another-namespace", Some((7, "m"))));
     api.put(roles, cluster_role("view", None));
 
-    let removed = tear_down(&api.client(), &Target::new("n", 7), LIMITS, &|_| {})
+    let removed = tear_down(&api.client(), &TeardownTarget::new("n", 7), LIMITS, &|_| {})
         .await
         .expect("nothing holds these objects");
     assert_eq!(removed.warnings, Vec::<String>::new());
@@ -82,7 +84,7 @@ async fn a_teardown_removes_the_run_and_nothing_else() {
 #[tokio::test]
 async fn a_run_that_was_never_set_up_is_torn_down_too() {
     let api = FakeApi::start().await;
-    let removed = tear_down(&api.client(), &Target::new("n", 7), LIMITS, &|_| {})
+    let removed = tear_down(&api.client(), &TeardownTarget::new("n", 7), LIMITS, &|_| {})
         .await
         .expect("there is nothing to remove");
     assert_eq!(removed.objects, Vec::<String>::new());
@@ -100,7 +102,7 @@ async fn a_namespace_of_somebody_else_is_never_deleted(
     let api = FakeApi::start().await;
     api.put(NAMESPACES, namespace("n", run, None));
     api.put(STACKS, custom_resource("perf", &[]));
-    let mut target = Target::new("n", 7);
+    let mut target = TeardownTarget::new("n", 7);
     target.namespace_uid = uid.map(str::to_owned);
     let removed = tear_down(&api.client(), &target, LIMITS, &|_| {})
         .await
@@ -124,7 +126,7 @@ async fn a_namespace_that_takes_the_place_of_ours_is_left_alone(#[case] after_re
         objects.create(NAMESPACES, namespace("n", Some(8), None));
         objects.create(STACKS, custom_resource("perf", &[]));
     });
-    tear_down(&api.client(), &Target::new("n", 7), LIMITS, &|_| {})
+    tear_down(&api.client(), &TeardownTarget::new("n", 7), LIMITS, &|_| {})
         .await
         .map(|_| ())
         .expect("ours is gone");
@@ -139,7 +141,7 @@ async fn a_finalizer_is_stripped_after_its_time_and_told() {
         STACKS,
         custom_resource("perf", &["tempo.grafana.com/finalizer"]),
     );
-    let removed = tear_down(&api.client(), &Target::new("n", 7), LIMITS, &|_| {})
+    let removed = tear_down(&api.client(), &TeardownTarget::new("n", 7), LIMITS, &|_| {})
         .await
         .expect("the finalizer is the only thing in the way");
     assert_eq!(
@@ -161,7 +163,7 @@ async fn an_api_server_that_is_away_is_asked_again() {
         job("k6-ingestion", Some(7)),
     );
     api.be_flaky();
-    let removed = tear_down(&api.client(), &Target::new("n", 7), LIMITS, &|_| {})
+    let removed = tear_down(&api.client(), &TeardownTarget::new("n", 7), LIMITS, &|_| {})
         .await
         .expect("a second attempt succeeds");
     assert_eq!(removed.objects, ["Job k6-ingestion", "Namespace n"]);
@@ -262,7 +264,7 @@ async fn a_sweep_removes_the_dead_and_leaves_the_living() {
         limits: LIMITS,
         interrupt: &interrupt,
     };
-    let expected = Swept {
+    let expected = SweepReport {
         removed: 2,
         live: 1,
         failed: Vec::new(),

@@ -6,106 +6,77 @@ mod evidence;
 pub mod holder;
 mod load;
 pub mod manifests;
-mod options;
 mod prerequisites;
 pub mod set_up;
 mod tear_down;
 mod watch;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use futures::future::try_join_all;
 use url::Url;
 
-use super::requests;
-use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start, TimedStage};
+use super::{
+    Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
+};
+use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::plan::Capabilities;
+use crate::plan::kubernetes::KubernetesSite;
+use crate::plan::{Capabilities, Plan};
 use crate::process::{Interrupt, Supervisor, WorkDir};
-use crate::profile::Profile;
 use crate::report::{Component, OutputDir};
 use clean_up::guard::TeardownGuard;
+use clean_up::tear_down::TeardownLimits;
 use cluster::client::{Connected, connect};
-use cluster::names::{COLLECTOR, TEMPO};
-use cluster::port_forward::PortForward;
-use evidence::cores::Cores;
+use cluster::create::dry_run;
+use cluster::names::COLLECTOR;
 use evidence::{components, counters, logs};
-use load::run::K6Jobs;
-use manifests::blueprint::{Blueprint, Flavor, Scraper};
-use prerequisites::object_storage::Credentials;
-use prerequisites::prometheus::Chosen;
-use set_up::acquire::HeldNamespace;
+use holder::process::Holder;
+use manifests::blueprint::Blueprint;
+use set_up::acquire::{self, AcquireError, AcquireRequest};
+use set_up::look::{ClusterFacts, look_at_the_cluster};
+use set_up::prometheus::{BeforeLoad, container_selector, tempo_selector};
+use set_up::steps::{RunNamespace, Steps, watch};
 use watch::conditions;
-use watch::namespace::{InNamespace, Waits};
-use watch::view::View;
+use watch::namespace::{Waits, WatchedNamespace};
 
 pub use clean_up::sweep::command::SweepArgs;
-pub use options::KubernetesOptions;
 
 /// From handing a pod its load to its k6: one exec through the API server, and
 /// the pod's look for it every 50 ms.
 const LOAD_HAND_OVER: Duration = Duration::from_millis(500);
 
-/// Tempo's defaults, of which searches depend: a trace is cut when it was idle,
-/// at the next check (tempo 2.10, modules/ingester/config.go).
-const TRACE_IDLE_PERIOD: Duration = Duration::from_secs(5);
-const FLUSH_CHECK_PERIOD: Duration = Duration::from_secs(10);
-
-/// A namespace of the cluster, and what is set up in it.
+/// A cluster, and the namespace of a run in it.
 pub struct KubernetesEnvironment {
     connected: Connected,
-    options: KubernetesOptions,
     interrupt: Interrupt,
+    /// Whose the namespace is: that of the first plan.
+    run: u32,
+    namespace_name: String,
+    limits: TeardownLimits,
     work_path: PathBuf,
-    work_dir: Mutex<Option<WorkDir>>,
-    blueprint: Mutex<Blueprint>,
-    found: OnceLock<Found>,
-    k6: K6Jobs,
-    waits: std::sync::Arc<Waits>,
-    stages: Mutex<Vec<TimedStage>>,
-    /// Once the namespace is claimed.
-    held: tokio::sync::OnceCell<Held>,
-    /// Once the objects that pods need are in it.
-    furnished: tokio::sync::OnceCell<()>,
+    work_dir: Option<WorkDir>,
+    waits: Arc<Waits>,
+    /// Once the cluster was looked at.
+    cluster: Option<ClusterFacts>,
+    /// Once it is acquired.
+    namespace: Option<RunNamespace>,
     /// Armed before the first create; taken by the teardown.
-    guard: Mutex<Option<TeardownGuard>>,
-    up: Mutex<Up>,
+    guard: Option<TeardownGuard>,
+    /// Once k6 pods wait for a load.
+    prepared: Option<PreparedLoad>,
 }
 
-/// What the look at the cluster gave.
-#[derive(Debug)]
-struct Found {
-    version: String,
-    prometheus: Chosen,
-    credentials: Credentials,
-}
-
-/// The namespace while it is ours.
-struct Held {
-    here: InNamespace,
-    claim: HeldNamespace,
-}
-
-/// What was set up, as far as later steps need it.
-#[derive(Default)]
-struct Up {
-    prometheus: Option<PrometheusClient>,
-    ways: Vec<PortForward>,
-    push: Option<Url>,
-    tempo_version: String,
-    /// As its HTTP API says.
-    tempo_says: String,
-    cores: Cores,
-    /// The namespace when the set-up was done.
-    healthy: Option<View>,
-    /// What was changed outside of the namespace and stays so.
-    changed_outside: Vec<String>,
-    no_container_metrics: Option<String>,
+/// What the k6 runs of a load are carried out with.
+struct PreparedLoad {
+    jobs: BTreeMap<Run, String>,
+    ready_timeout: Duration,
 }
 
 impl KubernetesEnvironment {
@@ -114,152 +85,193 @@ impl KubernetesEnvironment {
     /// # Errors
     /// When there is no such context, or the cluster does not answer.
     pub async fn new(
-        options: KubernetesOptions,
+        plan: &Plan,
+        site: &KubernetesSite,
         supervisor: &Supervisor,
         interrupt: Interrupt,
     ) -> Result<Self, EnvironmentError> {
-        let connected = connect(options.context.as_deref())
+        let connected = connect(site.context.as_deref())
             .await
-            .map_err(|err| failed(crate::error_chain::chain(&err)))?;
+            .map_err(|err| failed(chain(&err)))?;
         let work_dir = supervisor
-            .work_dir(super::new_work_dir(&options.profile.name))
-            .map_err(|err| failed(crate::error_chain::chain(&err)))?;
-        let blueprint = options.blueprint(Flavor::Vanilla, Scraper::Foreign);
+            .work_dir(super::new_work_dir(&plan.profile.name))
+            .map_err(|err| failed(chain(&err)))?;
         Ok(Self {
-            k6: K6Jobs::new(load::files::K6Files::of(&options.corpus())),
             connected,
             interrupt,
+            run: plan.run,
+            namespace_name: site.namespace.clone(),
+            limits: TeardownLimits {
+                cr_deletion: site.cr_deletion_timeout,
+                namespace_deletion: site.namespace_deletion_timeout,
+            },
             work_path: work_dir.path().to_path_buf(),
-            work_dir: Mutex::new(Some(work_dir)),
-            blueprint: Mutex::new(blueprint),
-            options,
-            found: OnceLock::new(),
-            waits: std::sync::Arc::default(),
-            stages: Mutex::default(),
-            held: tokio::sync::OnceCell::new(),
-            furnished: tokio::sync::OnceCell::new(),
-            guard: Mutex::new(None),
-            up: Mutex::default(),
+            work_dir: Some(work_dir),
+            waits: Arc::default(),
+            cluster: None,
+            namespace: None,
+            guard: None,
+            prepared: None,
         })
     }
 
-    fn blueprint(&self) -> Blueprint {
-        self.blueprint.lock().expect("no holder panics").clone()
-    }
-
-    fn found(&self) -> Result<&Found, EnvironmentError> {
-        self.found
-            .get()
+    fn cluster(&self) -> Result<&ClusterFacts, EnvironmentError> {
+        self.cluster
+            .as_ref()
             .ok_or_else(|| failed("the cluster was not looked at yet"))
     }
 
-    fn up(&self) -> std::sync::MutexGuard<'_, Up> {
-        self.up.lock().expect("no holder of what is up panics")
+    fn namespace(&self) -> Result<&RunNamespace, EnvironmentError> {
+        self.namespace
+            .as_ref()
+            .ok_or_else(|| failed("the namespace was not acquired yet"))
     }
 
-    /// The namespace, if it is ours already.
-    fn here(&self) -> Result<&InNamespace, EnvironmentError> {
-        self.held
-            .get()
-            .map(|held| &held.here)
-            .ok_or_else(|| failed("the namespace was not claimed yet"))
+    fn blueprint(&self, plan: &Plan) -> Result<Blueprint, EnvironmentError> {
+        let cluster = self.cluster()?;
+        Ok(Blueprint::of(
+            plan,
+            site_of(plan)?,
+            self.run,
+            cluster.flavor,
+            cluster.prometheus.scraper(),
+        ))
     }
 
-    fn note_stage(&self, name: &str, start: Instant, took: Duration) {
-        let mut stages = self.stages.lock().expect("no holder panics");
-        stages.push(TimedStage {
-            name: name.into(),
-            start,
-            took,
-        });
+    /// Step 2 of the set-up: a namespace of our own.
+    async fn acquire(
+        &mut self,
+        plan: &Plan,
+        blueprint: &Blueprint,
+    ) -> Result<RunNamespace, EnvironmentError> {
+        let client = &self.connected.client;
+        // Armed first: deleting what was never created is fine.
+        let guard = TeardownGuard::arm(self.connected.clone(), self.target(None), self.limits);
+        let guard = self.guard.insert(guard);
+        let request = AcquireRequest {
+            manifest: manifests::namespace(blueprint, BTreeMap::new()),
+            holder: Holder::this_process(self.run),
+            limits: self.limits,
+            interrupt: &self.interrupt,
+            progress: &|line: &str| eprintln!("  {line}"),
+        };
+        let acquiring = self.waits.during(acquire::acquire(client, request));
+        let hold = match acquiring.await {
+            Ok(hold) => hold,
+            Err(err) => {
+                // Of a lost answer it is not known whether the namespace is there;
+                // else nothing of ours is.
+                if !matches!(err, AcquireError::Api { .. }) {
+                    self.disarm();
+                }
+                return Err(match err {
+                    AcquireError::Interrupted(signal) => EnvironmentError::Interrupted(signal),
+                    other => failed(chain(&other)),
+                });
+            }
+        };
+        guard.set_namespace_uid(&hold.uid);
+        let either = !site_of(plan)?.for_this_load_alone;
+        let watched = WatchedNamespace {
+            client: client.clone(),
+            name: blueprint.namespace.clone(),
+            watch: Arc::new(watch(client, blueprint, either).await),
+            interrupt: self.interrupt.clone(),
+            waits: Arc::clone(&self.waits),
+        };
+        Ok(RunNamespace::new(watched, hold, blueprint.clone()))
     }
 
-    /// Runs a part of the set-up, and notes its time when it is done.
-    async fn stage<T>(
+    /// Steps 2 to 7, in parallel wherever nothing forces an order.
+    async fn set_up_in(
         &self,
-        name: &str,
-        part: impl Future<Output = Result<T, EnvironmentError>>,
-    ) -> Result<T, EnvironmentError> {
-        let start = Instant::now();
-        let done = part.await?;
-        self.note_stage(name, start, start.elapsed());
-        Ok(done)
-    }
-
-    /// PromQL matchers of Tempo's pods; the operator names all of them so.
-    fn tempo_selector(&self) -> String {
-        let namespace = &self.blueprint().namespace;
-        format!("namespace=\"{namespace}\",pod=~\"{TEMPO}-.+\"")
-    }
-
-    /// The same of the kubelets' series of Tempo's containers. The rows without a
-    /// container are sums over the pod.
-    fn container_selector(&self) -> String {
-        format!("{},container!=\"\"", self.tempo_selector())
-    }
-}
-
-fn failed(text: impl Into<String>) -> EnvironmentError {
-    EnvironmentError::Failed(text.into())
-}
-
-#[async_trait(?Send)]
-impl Environment for KubernetesEnvironment {
-    async fn check_prerequisites(&self) -> Result<(), EnvironmentError> {
-        self.look_at_the_cluster().await
-    }
-
-    async fn set_up_storage(&self) -> Result<(), EnvironmentError> {
-        self.look_at_the_cluster().await?;
-        self.claim().await?;
-        self.stage("storage", self.create_storage()).await
-    }
-
-    async fn set_up_tempo(&self) -> Result<(), EnvironmentError> {
-        self.claim().await?;
-        self.stage("Tempo", self.create_tempo()).await
-    }
-
-    async fn set_up_collector(&self) -> Result<(), EnvironmentError> {
-        self.claim().await?;
-        self.stage("collector", self.create_collector()).await
-    }
-
-    async fn set_up_prometheus(&self) -> Result<(), EnvironmentError> {
-        self.claim().await?;
-        self.stage("Prometheus", self.create_prometheus()).await
-    }
-
-    async fn set_up(&self) -> Result<(), EnvironmentError> {
-        self.set_up_all().await
-    }
-
-    async fn adopt(&self, profile: &Profile) -> Result<(), EnvironmentError> {
-        let options = self.options.with_profile(profile);
-        if self.k6.files().trace_profile() != profile.k6.ingestion.trace_profile {
-            self.k6.adopt(load::files::K6Files::of(&options.corpus()));
+        namespace: &mut RunNamespace,
+        plan: &Plan,
+        blueprint: &Blueprint,
+        parts: &BTreeSet<Part>,
+        stages: &StageLog,
+    ) -> Result<(), EnvironmentError> {
+        let RunNamespace {
+            watched,
+            has_objects,
+            changed_outside,
+            k6,
+            tempo,
+            collector,
+            prometheus,
+            before_load,
+            ..
+        } = namespace;
+        let steps = Steps {
+            plan,
+            site: site_of(plan)?,
+            cluster: self.cluster()?,
+            blueprint,
+            namespace: watched,
+        };
+        if !*has_objects {
+            let creating = steps.create_objects(k6);
+            *changed_outside = stages.timed("objects", creating).await?;
+            *has_objects = true;
         }
-        let mut blueprint = self.blueprint.lock().expect("no holder panics");
-        *blueprint = options.blueprint(blueprint.flavor, blueprint.scraper.clone());
+        let everything = parts.len() == Part::ALL.len();
+        if everything {
+            let custom = [manifests::tempo(blueprint), manifests::collector(blueprint)];
+            let judging = try_join_all(custom.iter().map(|it| dry_run(&watched.client, it)));
+            stages.timed("dry run", judging).await?;
+        }
+        let files = k6.files(watched, blueprint, &plan.corpus).await?;
+        let through_tempo = async {
+            if parts.contains(&Part::Storage) {
+                let creating = steps.create_storage(&files);
+                stages.timed("storage", creating).await?;
+            }
+            if parts.contains(&Part::Tempo) {
+                let creating = steps.create_tempo();
+                *tempo = Some(stages.timed("Tempo", creating).await?);
+            }
+            Ok(())
+        };
+        let to_collector = async {
+            if parts.contains(&Part::Collector) {
+                let creating = steps.create_collector();
+                *collector = Some(stages.timed("collector", creating).await?);
+            }
+            Ok(())
+        };
+        let to_prometheus = async {
+            if parts.contains(&Part::Prometheus) {
+                let creating = steps.create_prometheus();
+                *prometheus = Some(stages.timed("Prometheus", creating).await?);
+            }
+            Ok(())
+        };
+        // Pods that wait for their load have their image early.
+        let k6_pods = async {
+            if everything {
+                let (runs, limit) = (plan.k6_runs(), plan.ready_timeout);
+                let preparing = k6.prepare(watched, blueprint, &plan.corpus, runs, limit);
+                stages.timed("k6 pods", preparing).await?;
+            }
+            Ok::<(), EnvironmentError>(())
+        };
+        tokio::try_join!(through_tempo, to_collector, to_prometheus, k6_pods)?;
+        if let (true, Some(prometheus)) = (everything, &*prometheus) {
+            let looking = steps.look_before_load(&prometheus.client);
+            *before_load = Some(stages.timed("first scrape", looking).await?);
+        }
         Ok(())
     }
 
-    fn work_dir(&self) -> &Path {
-        &self.work_path
-    }
-
-    fn components(&self) -> Vec<Component> {
-        let (blueprint, up) = (self.blueprint(), self.up());
-        let view = self
-            .here()
-            .map(|here| here.watch.view())
-            .unwrap_or_default();
-        let mut all = components::in_namespace(&blueprint, &view, &up.tempo_version);
-        if let Some(found) = self.found.get() {
-            all.push(components::prometheus(&blueprint, &found.prometheus));
+    fn components(&self, blueprint: &Blueprint, namespace: &RunNamespace) -> Vec<Component> {
+        let version = namespace.tempo.as_ref().map(|tempo| tempo.version.as_str());
+        let view = namespace.watched.watch.view();
+        let mut all = components::in_namespace(blueprint, &view, version.unwrap_or_default());
+        if let Some(cluster) = &self.cluster {
+            all.push(components::prometheus(blueprint, &cluster.prometheus));
             all.push(components::component(
                 "kubernetes",
-                found.version.clone(),
+                cluster.version.clone(),
                 Some(format!(
                     "{}, context {}",
                     self.connected.server, self.connected.context
@@ -268,102 +280,126 @@ impl Environment for KubernetesEnvironment {
         }
         all
     }
+}
 
-    fn addresses(&self) -> Addresses {
-        let blueprint = self.blueprint();
-        let url = |text: String| Some(Url::parse(&text).expect("a service's name makes a URL"));
-        Addresses {
-            push: url(blueprint.collector_push()),
-            query: url(blueprint.tempo_query()),
-        }
+fn failed(text: impl Into<String>) -> EnvironmentError {
+    EnvironmentError::Failed(text.into())
+}
+
+/// The cluster that a plan is for.
+fn site_of(plan: &Plan) -> Result<&KubernetesSite, EnvironmentError> {
+    plan.site
+        .kubernetes()
+        .ok_or_else(|| failed("this plan is not for a cluster"))
+}
+
+fn capabilities(
+    blueprint: &Blueprint,
+    namespace: &RunNamespace,
+    before_load: &BeforeLoad,
+) -> Capabilities {
+    let unknown = || "the cores of its node are not known: nodes cannot be read".to_string();
+    let name = &blueprint.namespace;
+    let said = namespace.tempo.as_ref();
+    Capabilities {
+        tempo_metrics: Ok(tempo_selector(name)),
+        collector_metrics: format!("namespace=\"{name}\",pod=~\"{COLLECTOR}-.+\""),
+        container_metrics: match &before_load.no_container_metrics {
+            Some(why) => Err(why.clone()),
+            None => Ok(container_selector(name)),
+        },
+        collector_cpu: Ok(()),
+        k6_cores: before_load.cores.k6.map(Some).ok_or_else(unknown),
+        collector_cores: before_load.cores.collector.map(Some).ok_or_else(unknown),
+        // A search finds a trace that was cut.
+        visibility_delay: blueprint.trace_lifetime() + Duration::from_secs(1),
+        readable_bytes: None,
+        read_back: Ok(()),
+        stand_in: said.and_then(|said| super::stand_in(&said.build_info)),
     }
+}
 
-    fn push_from_here(&self) -> Option<Url> {
-        self.up().push.clone()
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.up().changed_outside.clone()
-    }
-
-    fn take_stages(&self) -> Vec<TimedStage> {
-        std::mem::take(&mut self.stages.lock().expect("no holder panics"))
-    }
-
-    fn scrape_interval(&self) -> Option<Duration> {
-        Some(self.found.get()?.prometheus.scrape_interval())
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        let up = self.up();
-        let unknown = || "the cores of its node are not known: nodes cannot be read".to_string();
-        let overrides = self.blueprint().overrides;
-        let tuning = overrides.and_then(|overrides| overrides.ingester);
-        let idle = tuning.as_ref().and_then(|it| it.trace_idle_period);
-        let check = tuning.as_ref().and_then(|it| it.flush_check_period);
-        let namespace = &self.options.namespace;
-        let container_metrics = match self.found.get() {
-            Some(found) => found.prometheus.container_metrics(),
-            None => Err("the cluster was not looked at yet".into()),
+#[async_trait(?Send)]
+impl Environment for KubernetesEnvironment {
+    async fn look(&mut self, plan: &Plan) -> Result<Duration, EnvironmentError> {
+        let cluster = match self.cluster.take() {
+            Some(known) => known,
+            None => look_at_the_cluster(&self.connected, plan, site_of(plan)?).await?,
         };
-        Capabilities {
-            tempo_metrics: Ok(self.tempo_selector()),
-            collector_metrics: format!("namespace=\"{namespace}\",pod=~\"{COLLECTOR}-.+\""),
-            container_metrics: match &up.no_container_metrics {
-                Some(why) => Err(why.clone()),
-                None => container_metrics.map(|()| self.container_selector()),
-            },
-            collector_cpu: Ok(()),
-            k6_cores: up.cores.k6.map(Some).ok_or_else(unknown),
-            collector_cores: up.cores.collector.map(Some).ok_or_else(unknown),
-            visibility_delay: idle.unwrap_or(TRACE_IDLE_PERIOD)
-                + check.unwrap_or(FLUSH_CHECK_PERIOD)
-                + Duration::from_secs(1),
-            readable_bytes: None,
-            read_back: Ok(()),
-            stand_in: up
-                .tempo_says
-                .contains("trace-store")
-                .then(|| "the built-in trace store, which is not Tempo".into()),
+        Ok(self.cluster.insert(cluster).prometheus.scrape_interval())
+    }
+
+    async fn set_up(
+        &mut self,
+        plan: &Plan,
+        parts: &[Part],
+        stages: &StageLog,
+    ) -> Result<(), EnvironmentError> {
+        let start = Instant::now();
+        let blueprint = self.blueprint(plan)?;
+        let mut namespace = match self.namespace.take() {
+            Some(namespace) => namespace,
+            None => {
+                stages
+                    .timed("namespace", self.acquire(plan, &blueprint))
+                    .await?
+            }
+        };
+        let parts = parts.iter().copied().collect();
+        let done = self
+            .set_up_in(&mut namespace, plan, &blueprint, &parts, stages)
+            .await;
+        namespace.blueprint = blueprint;
+        self.namespace = Some(namespace);
+        done?;
+        let own = self.waits.own_share(start, Instant::now());
+        stages.note("own share", start, own);
+        Ok(())
+    }
+
+    async fn prepare(
+        &mut self,
+        plan: &Plan,
+        runs: &[Run],
+    ) -> Result<Surroundings, EnvironmentError> {
+        let blueprint = self.blueprint(plan)?;
+        let mut namespace = self
+            .namespace
+            .take()
+            .ok_or_else(|| failed("the namespace was not acquired yet"))?;
+        let prepared = self
+            .prepare_in(&mut namespace, plan, &blueprint, runs)
+            .await;
+        namespace.blueprint = blueprint;
+        self.namespace = Some(namespace);
+        let (surroundings, jobs) = prepared?;
+        if !runs.is_empty() {
+            self.prepared = Some(PreparedLoad {
+                jobs,
+                ready_timeout: plan.ready_timeout,
+            });
         }
-    }
-
-    fn prometheus(&self) -> Option<PrometheusClient> {
-        self.up().prometheus.clone()
-    }
-
-    async fn prepare_k6(&self, runs: &[Run]) -> Result<(), EnvironmentError> {
-        let limit = self.options.ready_timeout;
-        let (here, blueprint) = (self.here()?, self.blueprint());
-        self.k6.prepare(here, &blueprint, runs, limit).await?;
-        self.note_what_is_up().await
-    }
-
-    fn k6_start(&self) -> Duration {
-        LOAD_HAND_OVER
+        Ok(surroundings)
     }
 
     async fn run_k6(&self, start: K6Start) -> Result<K6Finished, EnvironmentError> {
-        let limit = self.options.ready_timeout;
-        self.k6
-            .run(self.here()?, &self.blueprint(), start, limit)
-            .await
-    }
-
-    async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
-        let prometheus = self
-            .prometheus()
-            .ok_or_else(|| failed("Prometheus is not there yet"))?;
-        let interval = self.found()?.prometheus.scrape_interval();
-        requests::wait_for_scrape(&prometheus, &self.tempo_selector(), at, interval).await
+        let RunNamespace {
+            watched, blueprint, ..
+        } = self.namespace()?;
+        let nobody_waits = || failed(format!("no k6 pod waits for the load of {}", start.run));
+        let prepared = self.prepared.as_ref().ok_or_else(nobody_waits)?;
+        let job = prepared.jobs.get(&start.run).ok_or_else(nobody_waits)?;
+        let limit = prepared.ready_timeout;
+        load::run::run(watched, blueprint, job, start, limit).await
     }
 
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
-        counters::of_tempo(self.here()?, &self.blueprint()).await
+        let namespace = self.namespace()?;
+        counters::of_tempo(&namespace.watched, &namespace.blueprint).await
     }
 
     async fn collector_cpu(&self) -> Option<Duration> {
-        let read = async { counters::collector_cpu(self.here()?).await };
+        let read = async { counters::collector_cpu(&self.namespace()?.watched).await };
         match read.await {
             Ok(cpu) => Some(cpu),
             Err(why) => {
@@ -373,30 +409,85 @@ impl Environment for KubernetesEnvironment {
         }
     }
 
-    fn dead_components(&self) -> Vec<String> {
-        let Ok(here) = self.here() else {
+    fn ended_components(&self) -> Vec<String> {
+        let Some(namespace) = &self.namespace else {
             return Vec::new();
         };
-        let mut dead = match &self.up().healthy {
-            Some(before) => conditions::restarted_or_ended(before, &here.watch.view()),
+        let mut ended = match &namespace.before_load {
+            Some(before) => {
+                conditions::restarted_or_ended(&before.view, &namespace.watched.watch.view())
+            }
             None => Vec::new(),
         };
-        dead.extend(self.held.get().and_then(|held| held.claim.lease.lost()));
-        dead
+        ended.extend(namespace.hold.lease.lost());
+        ended
     }
 
     async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError> {
-        match self.held.get() {
-            Some(held) => logs::collect(&held.here, output).await,
+        match &self.namespace {
+            Some(namespace) => logs::collect(&namespace.watched, output).await,
             None => Ok(Vec::new()),
         }
     }
 
-    async fn tear_down(&self) -> Result<(), EnvironmentError> {
-        self.take_down().await
+    async fn tear_down(&mut self, stages: &StageLog) -> Result<(), EnvironmentError> {
+        self.remove_run(stages).await
     }
 
-    fn how_to_reach_and_stop(&self) -> String {
+    fn leave_running(&mut self) -> String {
         self.left_running()
+    }
+}
+
+impl KubernetesEnvironment {
+    async fn prepare_in(
+        &self,
+        namespace: &mut RunNamespace,
+        plan: &Plan,
+        blueprint: &Blueprint,
+        runs: &[Run],
+    ) -> Result<(Surroundings, BTreeMap<Run, String>), EnvironmentError> {
+        let (watched, limit) = (&namespace.watched, plan.ready_timeout);
+        namespace
+            .k6
+            .prepare(watched, blueprint, &plan.corpus, runs, limit)
+            .await?;
+        let prometheus: PrometheusClient = match &namespace.prometheus {
+            Some(prometheus) => prometheus.client.clone(),
+            None => return Err(failed("Prometheus is not there yet")),
+        };
+        // What was seen before any k6 pod was there does not tell its cores.
+        let known = namespace.before_load.as_ref();
+        let in_full = known.is_some_and(|before| before.cores.k6.is_some());
+        if known.is_none() || (self.prepared.is_none() && !in_full) {
+            let steps = Steps {
+                plan,
+                site: site_of(plan)?,
+                cluster: self.cluster()?,
+                blueprint,
+                namespace: watched,
+            };
+            namespace.before_load = Some(steps.look_before_load(&prometheus).await?);
+        }
+        let url = |text: String| Some(Url::parse(&text).expect("a service's name makes a URL"));
+        let collector = namespace.collector.as_ref();
+        let push_from_here = collector.and_then(|way| way.url().join("/v1/traces").ok());
+        let before_load = namespace.before_load.as_ref();
+        let before_load = before_load.ok_or_else(|| failed("nothing runs yet"))?;
+        let surroundings = Surroundings {
+            addresses: Addresses {
+                push: url(blueprint.collector_push()),
+                query: url(blueprint.tempo_query()),
+                push_from_here,
+            },
+            capabilities: capabilities(blueprint, namespace, before_load),
+            components: self.components(blueprint, namespace),
+            prometheus,
+            scrape_interval: self.cluster()?.prometheus.scrape_interval(),
+            notes: namespace.changed_outside.iter().cloned().collect(),
+            work_dir: self.work_path.clone(),
+            k6_start: LOAD_HAND_OVER,
+        };
+        Ok((surroundings, namespace.k6.take(runs)))
     }
 }

@@ -4,32 +4,29 @@
 pub(in crate::environment) mod configs;
 mod parts;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use url::Url;
 
 pub use configs::{Ports, ScrapeJob, TempoLine};
-pub use parts::{Backend, Part};
+pub use parts::{Backend, Process};
 
 use super::k6_process::K6Process;
-use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start};
+use super::{
+    Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
+};
 use crate::error_chain::chain;
-use crate::metrics::SCRAPE_INTERVAL;
+use crate::k6::Run;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::metrics::{PrometheusClient, exposition, http_client};
-use crate::plan::Capabilities;
+use crate::metrics::{PrometheusClient, SCRAPE_INTERVAL, exposition, http_client};
+use crate::plan::{Capabilities, Plan};
 use crate::process::{
     Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir, is_address_in_use, until_ready,
 };
-use crate::profile::{CollectorMode, Overrides, Profile};
 use crate::report::{Component, OutputDir};
-use crate::settings::Settings;
-use crate::tools::{ResolvedTool, Tempo, Tool};
+use crate::tools::{ResolvedTool, Tool};
 
 /// Set-ups tried when another process takes one of the chosen ports.
 const SET_UP_ATTEMPTS: usize = 3;
@@ -38,98 +35,83 @@ const SET_UP_ATTEMPTS: usize = 3;
 /// deleted right after.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// What a local environment is made of.
-#[derive(Debug, Clone)]
-pub struct LocalOptions {
-    /// Names the work directory.
-    pub profile: String,
-    pub backend: Backend,
-    pub k6: ResolvedTool,
-    pub collector: ResolvedTool,
-    pub prometheus: ResolvedTool,
-    pub collector_mode: CollectorMode,
-    pub overrides: Option<Overrides>,
-    pub ready_timeout: Duration,
-}
-
-impl LocalOptions {
-    /// The environment of a planned profile: Tempo where one was found, else the
-    /// store.
-    pub fn new(
-        settings: &Settings,
-        profile: &Profile,
-        tools: Vec<ResolvedTool>,
-        tempo: Option<Tempo>,
-        tempo_perf: &Path,
-    ) -> Result<Self, EnvironmentError> {
-        let find = |tool| super::resolved(&tools, tool);
-        Ok(Self {
-            profile: profile.name.clone(),
-            backend: Backend::choose(settings, tempo, tempo_perf)?,
-            k6: find(Tool::K6)?,
-            collector: find(Tool::Otelcol)?,
-            prometheus: find(Tool::Prometheus)?,
-            collector_mode: profile.k6.ingestion.collector,
-            overrides: profile.tempo.overrides.clone(),
-            ready_timeout: settings.pod_ready_timeout,
-        })
-    }
-}
-
 /// Local processes, and the directory that holds their data.
 pub struct LocalEnvironment {
-    options: LocalOptions,
+    backend: Backend,
+    collector: ResolvedTool,
+    prometheus: ResolvedTool,
+    k6_tool: ResolvedTool,
     supervisor: Supervisor,
     interrupt: Interrupt,
     work_path: PathBuf,
     k6: K6Process,
-    ports: Mutex<Ports>,
-    children: Mutex<BTreeMap<Part, Arc<Child>>>,
+    ports: Ports,
+    running: Children,
     /// Last, since fields are dropped in order: who writes there ends first.
-    work_dir: Mutex<Option<WorkDir>>,
+    work_dir: Option<WorkDir>,
 }
 
-/// For a panic; every other way ends in `tear_down`.
-impl Drop for LocalEnvironment {
-    fn drop(&mut self) {
-        let Ok(children) = self.children.get_mut() else {
-            return;
-        };
-        for part in Part::STOP_ORDER {
-            drop(children.remove(&part));
-        }
+/// The processes that were started. Dropped, in an order in which none fails for
+/// want of another: the collector first, so that it does not push into a Tempo
+/// that is gone.
+#[derive(Default)]
+struct Children {
+    collector: Option<Child>,
+    tempo: Option<Child>,
+    prometheus: Option<Child>,
+}
+
+impl Children {
+    /// In the order in which they stop.
+    fn iter(&self) -> impl Iterator<Item = (Process, &Child)> {
+        [
+            (Process::Collector, &self.collector),
+            (Process::Tempo, &self.tempo),
+            (Process::Prometheus, &self.prometheus),
+        ]
+        .into_iter()
+        .filter_map(|(process, child)| Some((process, child.as_ref()?)))
     }
+}
+
+/// What a process is started with, and where it answers once it is ready.
+struct Start {
+    process: Process,
+    spec: ChildSpec,
+    ready: Url,
 }
 
 impl LocalEnvironment {
     /// Prepares the environment; nothing runs yet.
     pub fn new(
-        options: LocalOptions,
+        plan: &Plan,
+        backend: Backend,
+        tools: Vec<ResolvedTool>,
         supervisor: Supervisor,
         interrupt: Interrupt,
     ) -> Result<Self, EnvironmentError> {
+        let find = |tool| super::resolved(&tools, tool);
+        let k6_tool = find(Tool::K6)?;
         let work_dir = supervisor
-            .work_dir(super::new_work_dir(&options.profile))
+            .work_dir(super::new_work_dir(&plan.profile.name))
             .map_err(|err| failed(chain(&err)))?;
-        let k6 = K6Process::new(options.k6.clone(), work_dir.path(), false);
         Ok(Self {
-            ports: Mutex::new(choose_ports()?),
-            options,
+            backend,
+            collector: find(Tool::Otelcol)?,
+            prometheus: find(Tool::Prometheus)?,
+            k6: K6Process::new(k6_tool.clone(), work_dir.path(), false),
+            k6_tool,
             supervisor,
             interrupt,
             work_path: work_dir.path().to_path_buf(),
-            work_dir: Mutex::new(Some(work_dir)),
-            k6,
-            children: Mutex::default(),
+            ports: choose_ports()?,
+            running: Children::default(),
+            work_dir: Some(work_dir),
         })
     }
 
-    fn ports(&self) -> Ports {
-        *self.ports.lock().expect("no holder of the ports panics")
-    }
-
-    fn log_of(&self, part: Part) -> PathBuf {
-        self.work_path.join(format!("{}.log", part.file_name()))
+    fn log_of(&self, process: Process) -> PathBuf {
+        self.work_path.join(format!("{}.log", process.file_name()))
     }
 
     fn write_config(&self, name: &str, text: &str) -> Result<PathBuf, EnvironmentError> {
@@ -139,61 +121,105 @@ impl LocalEnvironment {
         Ok(path)
     }
 
-    fn child(&self, part: Part) -> Option<Arc<Child>> {
-        self.children
-            .lock()
-            .expect("no holder of the children panics")
-            .get(&part)
-            .cloned()
+    fn tempo(&self, plan: &Plan) -> Result<Start, EnvironmentError> {
+        let dir = self.work_path.join("tempo");
+        std::fs::create_dir_all(&dir)
+            .map_err(|err| failed(format!("cannot create {}: {err}", dir.display())))?;
+        let config = self.work_path.join("tempo.yaml");
+        if let Backend::Tempo { line, .. } = &self.backend {
+            let overrides = plan.profile.tempo.overrides.as_ref();
+            let text = configs::tempo(*line, &self.ports, &dir, overrides);
+            self.write_config("tempo.yaml", &text)?;
+        }
+        Ok(Start {
+            process: Process::Tempo,
+            spec: self.backend.spec(&self.ports, &config),
+            ready: local_url(self.ports.tempo_http, "/ready"),
+        })
     }
 
-    /// Starts a part and waits until it answers.
-    async fn start(&self, part: Part, spec: ChildSpec, ready: Url) -> Result<(), EnvironmentError> {
-        let spec = spec.log(self.log_of(part));
-        let child = Arc::new(
-            self.supervisor
-                .spawn(spec)
-                .map_err(|err| failed(chain(&err)))?,
-        );
-        self.children
-            .lock()
-            .expect("no holder of the children panics")
-            .insert(part, Arc::clone(&child));
-        wait_until_ready(
-            part,
-            &child,
-            &ready,
-            &self.interrupt,
-            self.options.ready_timeout,
-        )
-        .await
+    fn collector(&self, plan: &Plan) -> Result<Start, EnvironmentError> {
+        let text = configs::collector(&self.ports, plan.profile.k6.ingestion.collector);
+        let config = self.write_config("collector.yaml", &text)?;
+        let process = Process::Collector;
+        Ok(Start {
+            process,
+            spec: ChildSpec::new(process.to_string(), &self.collector.path)
+                .arg("--config")
+                .arg(format!("file:{}", config.display())),
+            ready: local_url(self.ports.collector_metrics, "/metrics"),
+        })
     }
 
-    async fn set_up_once(&self) -> Result<(), EnvironmentError> {
+    fn prometheus(&self) -> Result<Start, EnvironmentError> {
+        let jobs = [
+            ScrapeJob::local("tempo", self.ports.tempo_http),
+            ScrapeJob::local("otel-collector", self.ports.collector_metrics),
+        ];
+        let config = self.write_config("prometheus.yaml", &configs::prometheus(&jobs))?;
+        Ok(Start {
+            process: Process::Prometheus,
+            spec: parts::prometheus_spec(
+                &self.prometheus.path,
+                &config,
+                &self.work_path.join("prometheus"),
+                self.ports.prometheus,
+            ),
+            ready: local_url(self.ports.prometheus, "/-/ready"),
+        })
+    }
+
+    /// Starts `parts`; what fails is among the running all the same, for its log
+    /// and its end.
+    async fn set_up_once(&mut self, plan: &Plan, parts: &[Part]) -> Result<(), EnvironmentError> {
+        let wanted = |part: Part| parts.contains(&part);
+        let tempo = wanted(Part::Tempo).then(|| self.tempo(plan)).transpose()?;
+        let collector = wanted(Part::Collector)
+            .then(|| self.collector(plan))
+            .transpose()?;
+        let prometheus = wanted(Part::Prometheus)
+            .then(|| self.prometheus())
+            .transpose()?;
+        let mut running = std::mem::take(&mut self.running);
         let through_collector = async {
-            self.set_up_storage().await?;
-            self.set_up_tempo().await?;
+            self.start(&mut running.tempo, tempo, plan).await?;
             // A collector that starts first waits a second or more before it
             // dials Tempo again.
-            self.set_up_collector().await
+            self.start(&mut running.collector, collector, plan).await
         };
-        tokio::try_join!(through_collector, self.set_up_prometheus())?;
-        Ok(())
+        let beside = self.start(&mut running.prometheus, prometheus, plan);
+        let started = tokio::try_join!(through_collector, beside);
+        self.running = running;
+        started.map(|_| ())
     }
 
-    /// Stops the parts in an order in which none fails for want of another.
-    async fn stop_all(&self) -> Result<(), EnvironmentError> {
-        let children = std::mem::take(
-            &mut *self
-                .children
-                .lock()
-                .expect("no holder of the children panics"),
-        );
+    /// Starts a process, if it is wanted, and waits until it answers.
+    async fn start(
+        &self,
+        child: &mut Option<Child>,
+        start: Option<Start>,
+        plan: &Plan,
+    ) -> Result<(), EnvironmentError> {
+        let Some(Start {
+            process,
+            spec,
+            ready,
+        }) = start
+        else {
+            return Ok(());
+        };
+        let spec = spec.log(self.log_of(process));
+        let started = self.supervisor.spawn(spec);
+        let child = child.insert(started.map_err(|err| failed(chain(&err)))?);
+        wait_until_ready(process, child, &ready, &self.interrupt, plan.ready_timeout).await
+    }
+
+    /// Stops all of them, one after the other.
+    async fn stop_all(&mut self) -> Result<(), EnvironmentError> {
+        let running = std::mem::take(&mut self.running);
         let mut errors = Vec::new();
-        for part in Part::STOP_ORDER {
-            if let Some(child) = children.get(&part)
-                && let Err(err) = child.stop(STOP_GRACE).await
-            {
+        for (_, child) in running.iter() {
+            if let Err(err) = child.stop(STOP_GRACE).await {
                 errors.push(chain(&err));
             }
         }
@@ -203,11 +229,41 @@ impl LocalEnvironment {
             Err(failed(errors.join("; ")))
         }
     }
+
+    fn components(&self) -> Vec<Component> {
+        let tool = |name: &str, tool: &ResolvedTool| Component {
+            name: name.into(),
+            version: tool.version.clone(),
+            origin: Some(format!("{} ({})", tool.path.display(), tool.origin)),
+        };
+        vec![
+            self.backend.component(),
+            tool("collector", &self.collector),
+            tool("prometheus", &self.prometheus),
+            tool("k6", &self.k6_tool),
+        ]
+    }
+
+    fn capabilities(&self, plan: &Plan) -> Capabilities {
+        let overrides = plan.profile.tempo.overrides.as_ref();
+        Capabilities {
+            tempo_metrics: Ok(super::SELECTOR.into()),
+            collector_metrics: super::COLLECTOR_SELECTOR.into(),
+            container_metrics: Err("there are no containers".into()),
+            collector_cpu: Ok(()),
+            k6_cores: Ok(None),
+            collector_cores: Ok(None),
+            visibility_delay: self.backend.visibility_delay(overrides),
+            readable_bytes: self.backend.readable_bytes(),
+            read_back: Ok(()),
+            stand_in: self.backend.stand_in(),
+        }
+    }
 }
 
 /// Waits until a child answers on `ready`, and is still the one that does.
 async fn wait_until_ready(
-    part: Part,
+    process: Process,
     child: &Child,
     ready: &Url,
     interrupt: &Interrupt,
@@ -215,7 +271,7 @@ async fn wait_until_ready(
 ) -> Result<(), EnvironmentError> {
     let client = http_client(ready).map_err(|err| failed(chain(&err)))?;
     let ended = || child.try_wait().map(|_| child.describe_failure());
-    let what = format!("{part}: GET {ready}");
+    let what = format!("{process}: GET {ready}");
     let probe = async || super::requests::probe(&client, ready).await;
     let detail = match until_ready(&what, limit, interrupt, ended, probe).await {
         // Another process may have answered on the port that ours lost.
@@ -230,7 +286,7 @@ async fn wait_until_ready(
     };
     if is_address_in_use(&detail) {
         Err(EnvironmentError::PortLost {
-            what: part.to_string(),
+            what: process.to_string(),
             detail,
         })
     } else {
@@ -247,7 +303,7 @@ pub(super) async fn prometheus_child(
     log: &Path,
     jobs: &[ScrapeJob],
     limit: Duration,
-) -> Result<(Arc<Child>, u16), EnvironmentError> {
+) -> Result<(Child, u16), EnvironmentError> {
     let config = dir.join("prometheus.yaml");
     std::fs::write(&config, configs::prometheus(jobs))
         .map_err(|err| failed(format!("cannot write {}: {err}", config.display())))?;
@@ -255,9 +311,9 @@ pub(super) async fn prometheus_child(
     loop {
         let port = choose_ports()?.prometheus;
         let spec = parts::prometheus_spec(program, &config, &dir.join("prometheus"), port).log(log);
-        let child = Arc::new(supervisor.spawn(spec).map_err(|err| failed(chain(&err)))?);
+        let child = supervisor.spawn(spec).map_err(|err| failed(chain(&err)))?;
         let ready = local_url(port, "/-/ready");
-        match wait_until_ready(Part::Prometheus, &child, &ready, interrupt, limit).await {
+        match wait_until_ready(Process::Prometheus, &child, &ready, interrupt, limit).await {
             Err(EnvironmentError::PortLost { .. }) if attempt < SET_UP_ATTEMPTS => attempt += 1,
             outcome => return outcome.map(|()| (child, port)),
         }
@@ -284,81 +340,28 @@ pub(super) fn local_url(port: u16, path: &str) -> Url {
 
 #[async_trait(?Send)]
 impl Environment for LocalEnvironment {
-    async fn check_prerequisites(&self) -> Result<(), EnvironmentError> {
+    async fn look(&mut self, _plan: &Plan) -> Result<Duration, EnvironmentError> {
         // Tools are resolved before the environment is made; what is left is
         // that Tempo's data directory can be written.
-        self.write_config(".probe", "").map(|_| ())
+        self.write_config(".probe", "")?;
+        Ok(SCRAPE_INTERVAL)
     }
 
-    async fn set_up_storage(&self) -> Result<(), EnvironmentError> {
-        let dir = self.work_path.join("tempo");
-        std::fs::create_dir_all(&dir)
-            .map_err(|err| failed(format!("cannot create {}: {err}", dir.display())))
-    }
-
-    async fn set_up_tempo(&self) -> Result<(), EnvironmentError> {
-        let ports = self.ports();
-        let dir = self.work_path.join("tempo");
-        let overrides = self.options.overrides.as_ref();
-        if let Backend::Tempo { line, .. } = &self.options.backend {
-            self.write_config(
-                "tempo.yaml",
-                &configs::tempo(*line, &ports, &dir, overrides),
-            )?;
-        }
-        let spec = self
-            .options
-            .backend
-            .spec(&ports, &self.work_path.join("tempo.yaml"));
-        self.start(Part::Tempo, spec, local_url(ports.tempo_http, "/ready"))
-            .await
-    }
-
-    async fn set_up_collector(&self) -> Result<(), EnvironmentError> {
-        let ports = self.ports();
-        let config = self.write_config(
-            "collector.yaml",
-            &configs::collector(&ports, self.options.collector_mode),
-        )?;
-        let spec = ChildSpec::new(Part::Collector.to_string(), &self.options.collector.path)
-            .arg("--config")
-            .arg(format!("file:{}", config.display()));
-        self.start(
-            Part::Collector,
-            spec,
-            local_url(ports.collector_metrics, "/metrics"),
-        )
-        .await
-    }
-
-    async fn set_up_prometheus(&self) -> Result<(), EnvironmentError> {
-        let ports = self.ports();
-        let jobs = [
-            ScrapeJob::local("tempo", ports.tempo_http),
-            ScrapeJob::local("otel-collector", ports.collector_metrics),
-        ];
-        let config = self.write_config("prometheus.yaml", &configs::prometheus(&jobs))?;
-        let spec = parts::prometheus_spec(
-            &self.options.prometheus.path,
-            &config,
-            &self.work_path.join("prometheus"),
-            ports.prometheus,
-        );
-        self.start(
-            Part::Prometheus,
-            spec,
-            local_url(ports.prometheus, "/-/ready"),
-        )
-        .await
-    }
-
-    async fn set_up(&self) -> Result<(), EnvironmentError> {
+    async fn set_up(
+        &mut self,
+        plan: &Plan,
+        parts: &[Part],
+        _stages: &StageLog,
+    ) -> Result<(), EnvironmentError> {
         for attempt in 1.. {
-            match self.set_up_once().await {
-                Err(EnvironmentError::PortLost { what, detail }) if attempt < SET_UP_ATTEMPTS => {
+            match self.set_up_once(plan, parts).await {
+                // Parts that stand already know the old ports.
+                Err(EnvironmentError::PortLost { what, detail })
+                    if attempt < SET_UP_ATTEMPTS && parts == Part::ALL =>
+                {
                     tracing::warn!("{what} lost its port, trying others: {detail}");
                     self.stop_all().await?;
-                    *self.ports.lock().expect("no holder of the ports panics") = choose_ports()?;
+                    self.ports = choose_ports()?;
                 }
                 outcome => return outcome,
             }
@@ -366,134 +369,91 @@ impl Environment for LocalEnvironment {
         unreachable!("the last attempt returns")
     }
 
-    fn work_dir(&self) -> &Path {
-        self.work_path.as_path()
-    }
-
-    fn components(&self) -> Vec<Component> {
-        let tool = |name: &str, tool: &ResolvedTool| Component {
-            name: name.into(),
-            version: tool.version.clone(),
-            origin: Some(format!("{} ({})", tool.path.display(), tool.origin)),
-        };
-        vec![
-            self.options.backend.component(),
-            tool("collector", &self.options.collector),
-            tool("prometheus", &self.options.prometheus),
-            tool("k6", &self.options.k6),
-        ]
-    }
-
-    fn addresses(&self) -> Addresses {
-        let ports = self.ports();
-        Addresses {
-            push: Some(local_url(ports.collector_otlp_http, "/v1/traces")),
-            query: Some(local_url(ports.tempo_http, "")),
+    async fn prepare(
+        &mut self,
+        plan: &Plan,
+        _runs: &[Run],
+    ) -> Result<Surroundings, EnvironmentError> {
+        if self.running.prometheus.is_none() {
+            return Err(failed("Prometheus is not running"));
         }
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            tempo_metrics: Ok(super::SELECTOR.into()),
-            collector_metrics: super::COLLECTOR_SELECTOR.into(),
-            container_metrics: Err("there are no containers".into()),
-            collector_cpu: Ok(()),
-            k6_cores: Ok(None),
-            collector_cores: Ok(None),
-            visibility_delay: self
-                .options
-                .backend
-                .visibility_delay(self.options.overrides.as_ref()),
-            readable_bytes: self.options.backend.readable_bytes(),
-            read_back: Ok(()),
-            stand_in: self.options.backend.stand_in(),
-        }
-    }
-
-    fn prometheus(&self) -> Option<PrometheusClient> {
-        self.child(Part::Prometheus)?;
-        PrometheusClient::new(local_url(self.ports().prometheus, ""), None).ok()
+        let push = local_url(self.ports.collector_otlp_http, "/v1/traces");
+        Ok(Surroundings {
+            addresses: Addresses {
+                push: Some(push.clone()),
+                query: Some(local_url(self.ports.tempo_http, "")),
+                push_from_here: Some(push),
+            },
+            capabilities: self.capabilities(plan),
+            components: self.components(),
+            prometheus: PrometheusClient::new(local_url(self.ports.prometheus, ""), None)
+                .map_err(|err| failed(chain(&err)))?,
+            scrape_interval: SCRAPE_INTERVAL,
+            notes: Vec::new(),
+            work_dir: self.work_path.clone(),
+            k6_start: Duration::ZERO,
+        })
     }
 
     async fn run_k6(&self, start: K6Start) -> Result<K6Finished, EnvironmentError> {
-        let remote_write = local_url(self.ports().prometheus, "/api/v1/write");
+        let remote_write = local_url(self.ports.prometheus, "/api/v1/write");
         self.k6
             .run(&self.supervisor, &self.interrupt, start, Some(remote_write))
             .await
     }
 
-    async fn wait_for_scrape(&self, at: Timestamp) -> Result<(), EnvironmentError> {
-        match self.prometheus() {
-            Some(prometheus) => {
-                let selector = super::SELECTOR;
-                super::requests::wait_for_scrape(&prometheus, selector, at, SCRAPE_INTERVAL).await
-            }
-            None => Err(failed("Prometheus is not running")),
-        }
-    }
-
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
-        let url = local_url(self.ports().tempo_http, "/metrics");
+        let url = local_url(self.ports.tempo_http, "/metrics");
         exposition::scrape(&url)
             .await
             .map_err(|err| failed(chain(&err)))
     }
 
     async fn collector_cpu(&self) -> Option<Duration> {
-        self.child(Part::Collector)?.cpu_time_now()
+        self.running.collector.as_ref()?.cpu_time_now()
     }
 
-    fn dead_components(&self) -> Vec<String> {
-        let children = self
-            .children
-            .lock()
-            .expect("no holder of the children panics");
-        children
+    fn ended_components(&self) -> Vec<String> {
+        let ended = |(_, child): &(Process, &Child)| child.try_wait().is_some();
+        self.running
             .iter()
-            .filter(|(_, child)| child.try_wait().is_some())
-            .map(|(part, child)| {
-                format!("{part} ended during the run\n{}", child.describe_failure())
+            .filter(ended)
+            .map(|(process, child)| {
+                format!(
+                    "{process} ended during the run\n{}",
+                    child.describe_failure()
+                )
             })
             .collect()
     }
 
     async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError> {
-        let backend = self.options.backend.log_name();
-        let logs = Part::ALL.map(|part| {
-            let name = if part == Part::Tempo {
-                backend
-            } else {
-                part.file_name()
+        let logs = Process::ALL.map(|process| {
+            let name = match process {
+                Process::Tempo => self.backend.log_name(),
+                Process::Collector | Process::Prometheus => process.file_name(),
             };
-            (name, self.log_of(part))
+            (name, self.log_of(process))
         });
         super::logs::copy(output, logs)
     }
 
-    async fn tear_down(&self) -> Result<(), EnvironmentError> {
+    async fn tear_down(&mut self, _stages: &StageLog) -> Result<(), EnvironmentError> {
         let stopped = self.stop_all().await;
-        let work_dir = self
-            .work_dir
-            .lock()
-            .expect("no holder of the directory panics")
-            .take();
-        let removed = match work_dir {
+        let removed = match self.work_dir.take() {
             Some(dir) => dir.delete().map_err(|err| failed(chain(&err))),
             None => Ok(()),
         };
         stopped.and(removed)
     }
 
-    fn how_to_reach_and_stop(&self) -> String {
-        let ports = self.ports();
-        let children = self
-            .children
-            .lock()
-            .expect("no holder of the children panics");
-        let groups: Vec<String> = children
-            .values()
-            .filter(|child| child.try_wait().is_none())
-            .map(|child| format!("-{}", child.pid()))
+    fn leave_running(&mut self) -> String {
+        let ports = self.ports;
+        let groups: Vec<String> = self
+            .running
+            .iter()
+            .filter(|(_, child)| child.try_wait().is_none())
+            .map(|(_, child)| format!("-{}", child.pid()))
             .collect();
         if groups.is_empty() {
             return format!(

@@ -5,44 +5,41 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::configs::{Ports, TempoLine};
-use crate::environment::EnvironmentError;
+use crate::environment::{EnvironmentError, STORE_IS_NOT_TEMPO};
 use crate::machine::Machine;
+use crate::plan::LocalSite;
 use crate::process::ChildSpec;
 use crate::profile::Overrides;
 use crate::report::Component;
-use crate::settings::Settings;
 use crate::tools::{Origin, Tempo};
 
 /// A long-lived process of a local run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
     Tempo,
     Collector,
     Prometheus,
 }
 
-impl Part {
-    pub const ALL: [Part; 3] = [Part::Tempo, Part::Collector, Part::Prometheus];
-
-    /// The collector first, so that it does not push into a Tempo that is gone.
-    pub(super) const STOP_ORDER: [Part; 3] = [Part::Collector, Part::Tempo, Part::Prometheus];
+impl Process {
+    pub const ALL: [Process; 3] = [Process::Tempo, Process::Collector, Process::Prometheus];
 
     /// Its name in file names.
     pub fn file_name(self) -> &'static str {
         match self {
-            Part::Tempo => "tempo",
-            Part::Collector => "otelcol",
-            Part::Prometheus => "prometheus",
+            Process::Tempo => "tempo",
+            Process::Collector => "otelcol",
+            Process::Prometheus => "prometheus",
         }
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Part::Tempo => "Tempo",
-            Part::Collector => "OpenTelemetry Collector",
-            Part::Prometheus => "Prometheus",
+            Process::Tempo => "Tempo",
+            Process::Collector => "OpenTelemetry Collector",
+            Process::Prometheus => "Prometheus",
         })
     }
 }
@@ -78,7 +75,7 @@ const STORE_MEMORY_MAX: u64 = 4 << 30;
 impl Backend {
     /// Tempo where one was found, else the built-in store.
     pub fn choose(
-        settings: &Settings,
+        site: &LocalSite,
         tempo: Option<Tempo>,
         tempo_perf: &Path,
     ) -> Result<Self, EnvironmentError> {
@@ -88,7 +85,7 @@ impl Backend {
                 path: tempo_perf.to_path_buf(),
                 memory_bytes: (memory / STORE_MEMORY_SHARE)
                     .clamp(STORE_MEMORY_MIN, STORE_MEMORY_MAX),
-                faults: settings.store_faults.clone(),
+                faults: site.store_faults.clone(),
             });
         };
         let line = TempoLine::of(&tempo.path, tempo.major()).map_err(EnvironmentError::Failed)?;
@@ -209,11 +206,10 @@ impl Backend {
         match self {
             Backend::Tempo { .. } => None,
             Backend::TraceStore { faults, .. } if faults.is_empty() => {
-                Some("the built-in trace store, which is not Tempo".into())
+                Some(STORE_IS_NOT_TEMPO.into())
             }
             Backend::TraceStore { faults, .. } => Some(format!(
-                "the built-in trace store, which is not Tempo, with faults on purpose \
-                 (TEMPO_PERF_STORE_FAULTS): {}",
+                "{STORE_IS_NOT_TEMPO}, with faults on purpose (TEMPO_PERF_STORE_FAULTS): {}",
                 faults.join(", ")
             )),
         }

@@ -7,6 +7,6 @@ mod building;
 #[cfg(target_os = "linux")]
 mod downloading;
 mod finding;
-mod machine;
+pub mod machine;
 #[cfg(target_os = "linux")]
 mod releases;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use serde_json::Value;
 use tempo_perf::environment::kubernetes::cluster::names::S3_SECRET;
 use tempo_perf::environment::kubernetes::manifests::blueprint::{
-    Blueprint, Flavor, Images, Scraper, StoragePlan,
+    Blueprint, Flavor, Scraper, StoragePlan,
 };
 use tempo_perf::environment::kubernetes::manifests::{
     access, collector, minio, monitors, namespace, network_policies, own_prometheus,
     storage_secret, tempo,
 };
 use tempo_perf::profile::{self, Profile, TaintEffect, Toleration, TolerationOperator};
+use tempo_perf::settings::Settings;
 use tempo_perf::units::{ByteRate, EventRate};
 
 /// About what a trace of a built-in corpus has; the real number is the plan's.
@@ -64,7 +65,7 @@ pub fn blueprint(profile: &Profile, flavor: Flavor) -> Blueprint {
             size: profile.storage.size.clone().unwrap(),
         },
         storage_class: None,
-        images: Images::default(),
+        images: Settings::default().kubernetes.images,
         collector: profile.k6.ingestion.collector,
         scraper: match flavor {
             Flavor::Vanilla => own(),

@@ -1,19 +1,19 @@
 //! The teardown of a run that panics.
 
-use super::tear_down::{Limits, Target, tear_down};
+use super::tear_down::{TeardownLimits, TeardownTarget, tear_down};
 use crate::environment::kubernetes::cluster::client::Connected;
 
-/// Takes a run down when it is dropped, unless it was disarmed. For a panic: every
+/// Tears a run down when it is dropped, unless it was disarmed. For a panic: every
 /// other way calls [`tear_down`] itself, and learns of its errors.
 #[must_use = "dropped at once, it would tear down at once"]
 pub struct TeardownGuard {
-    armed: Option<(Connected, Target, Limits)>,
+    armed: Option<(Connected, TeardownTarget, TeardownLimits)>,
 }
 
 impl TeardownGuard {
     /// To be armed before the first object is made: removing what was never
     /// created is fine.
-    pub fn arm(connected: Connected, target: Target, limits: Limits) -> Self {
+    pub fn arm(connected: Connected, target: TeardownTarget, limits: TeardownLimits) -> Self {
         Self {
             armed: Some((connected, target, limits)),
         }
@@ -37,7 +37,7 @@ impl Drop for TeardownGuard {
             return;
         };
         let namespace = target.namespace.clone();
-        eprintln!("taking down namespace {namespace}, after a run that ended unexpectedly");
+        eprintln!("tearing down namespace {namespace}, after a run that ended unexpectedly");
         // The runtime that we are dropped on may be ending: it cannot be blocked
         // on, nor can connections that it drives be used.
         let thread = std::thread::Builder::new()
@@ -50,14 +50,18 @@ impl Drop for TeardownGuard {
         };
         if let Err(error) = outcome {
             eprintln!(
-                "error: namespace {namespace} was not taken down whole: {error}; \
+                "error: namespace {namespace} was not torn down whole: {error}; \
                  `tempo-perf sweep` removes the rest"
             );
         }
     }
 }
 
-fn run(connected: &Connected, target: &Target, limits: Limits) -> Result<(), String> {
+fn run(
+    connected: &Connected,
+    target: &TeardownTarget,
+    limits: TeardownLimits,
+) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

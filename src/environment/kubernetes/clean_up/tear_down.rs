@@ -1,4 +1,4 @@
-//! Taking a run down: its Jobs and custom resources, its objects outside of the
+//! Tearing a run down: its Jobs and custom resources, its objects outside of the
 //! namespace, the namespace until it is gone, and the volumes that it releases.
 //!
 //! Everything is tried, and errors come together. What a namespace holds is only
@@ -20,10 +20,11 @@ use super::custom_resources;
 use super::tally::Tally;
 use super::volumes::{self, ClaimedVolume};
 use crate::environment::kubernetes::cluster::api_error::ApiError;
-use crate::environment::kubernetes::cluster::deletion::{StillThere, delete_exactly, until_gone};
+use crate::environment::kubernetes::cluster::deletion::{delete_exactly, until_gone};
 use crate::environment::kubernetes::cluster::names::RUN_LABEL;
 use crate::environment::kubernetes::cluster::retry::persist;
 use crate::environment::kubernetes::holder::examine::run_of;
+use crate::environment::kubernetes::watch::conditions::hangs_on;
 
 /// How long the API server may be away when something is listed or deleted.
 const API_LIMIT: Duration = Duration::from_secs(30);
@@ -32,7 +33,7 @@ const GRACE_SECONDS: u32 = 1;
 
 /// What belongs to one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct TeardownTarget {
     pub namespace: String,
     /// Value of the run label, on the namespace and on cluster-scoped objects.
     pub run: String,
@@ -40,7 +41,7 @@ pub struct Target {
     pub namespace_uid: Option<String>,
 }
 
-impl Target {
+impl TeardownTarget {
     pub fn new(namespace: &str, run: impl ToString) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -57,7 +58,7 @@ impl Target {
 
 /// How long each part of a teardown may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct TeardownLimits {
     /// Until the finalizers of custom resources are taken away by force.
     pub cr_deletion: Duration,
     /// Until the deletion of the namespace is given up.
@@ -67,7 +68,7 @@ pub struct Limits {
 /// What a teardown did; nothing of the run is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "warnings are for the user"]
-pub struct Removed {
+pub struct TeardownReport {
     /// Each with its kind and name.
     pub objects: Vec<String>,
     /// What was not as it should be: finalizers removed by force, or something
@@ -84,7 +85,7 @@ pub struct Removed {
 #[error("{}", errors.join("; "))]
 pub struct TeardownFailed {
     pub errors: Vec<String>,
-    pub removed: Removed,
+    pub removed: TeardownReport,
 }
 
 /// Removes all that belongs to `target`; what was never created is fine.
@@ -94,11 +95,11 @@ pub struct TeardownFailed {
 /// interrupted: what takes long ends by `limits`.
 pub async fn tear_down(
     client: &Client,
-    target: &Target,
-    limits: Limits,
+    target: &TeardownTarget,
+    limits: TeardownLimits,
     progress: &dyn Fn(&str),
-) -> Result<Removed, TeardownFailed> {
-    let Target { namespace, run, .. } = target;
+) -> Result<TeardownReport, TeardownFailed> {
+    let TeardownTarget { namespace, run, .. } = target;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let mut tally = Tally::default();
     let deadline = Instant::now() + limits.cr_deletion;
@@ -136,7 +137,7 @@ pub async fn tear_down(
     let (of_cluster, of_namespace) = tokio::join!(of_cluster, of_namespace);
     tally.add(of_cluster);
     tally.add(of_namespace);
-    let removed = Removed {
+    let removed = TeardownReport {
         objects: tally.removed,
         warnings: tally.warnings,
         emptied,
@@ -162,7 +163,7 @@ enum Whose {
     Relabelled,
 }
 
-fn whose(found: Option<&Namespace>, target: &Target) -> Whose {
+fn whose(found: Option<&Namespace>, target: &TeardownTarget) -> Whose {
     let Some((found, uid)) = found.and_then(|it| Some((it, it.metadata.uid.as_ref()?))) else {
         return Whose::NotThere;
     };
@@ -179,9 +180,9 @@ fn whose(found: Option<&Namespace>, target: &Target) -> Whose {
 /// whose volumes are to go with it.
 async fn empty(
     client: &Client,
-    target: &Target,
+    target: &TeardownTarget,
     uid: &str,
-    limits: Limits,
+    limits: TeardownLimits,
     tally: &mut Tally,
     progress: &dyn Fn(&str),
 ) -> Vec<ClaimedVolume> {
@@ -254,7 +255,7 @@ async fn claimed(client: &Client, namespace: &str, tally: &mut Tally) -> Vec<Cla
 /// Names and uids of the run's Jobs.
 async fn list_jobs(
     client: &Client,
-    target: &Target,
+    target: &TeardownTarget,
     deadline: Instant,
 ) -> Result<Vec<(String, String)>, ApiError> {
     let api: Api<Job> = Api::namespaced(client.clone(), &target.namespace);
@@ -283,7 +284,7 @@ async fn delete_namespace(
     namespace: &str,
     uid: &str,
     claims: &[ClaimedVolume],
-    limits: Limits,
+    limits: TeardownLimits,
 ) -> Tally {
     let api: Api<Namespace> = Api::all(client.clone());
     let deadline = Instant::now() + limits.namespace_deletion;
@@ -342,32 +343,6 @@ where
     futures::future::join_all(deletions).await;
 }
 
-/// What the deletion of a namespace hangs on, in Kubernetes' words.
-pub fn hangs_on(still: &StillThere<Namespace>) -> String {
-    let Some(namespace) = &still.last else {
-        let error = still.error.as_deref().unwrap_or("it could not be read");
-        return error.to_owned();
-    };
-    let status = namespace.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_ref());
-    let reasons: Vec<String> = conditions
-        .into_iter()
-        .flatten()
-        .filter(|condition| condition.status == "True")
-        .map(|condition| match condition.message.as_deref() {
-            Some(message) if !message.is_empty() => message.to_owned(),
-            _ => condition.type_.clone(),
-        })
-        .collect();
-    if !reasons.is_empty() {
-        return reasons.join("; ");
-    }
-    match namespace.metadata.deletion_timestamp {
-        Some(_) => "it is Terminating, and says nothing of what it waits for".to_owned(),
-        None => "its deletion was not accepted".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -400,68 +375,16 @@ mod tests {
         #[case] uid: Option<&str>,
         #[case] expected: Whose,
     ) {
-        let mut target = Target::new("n", 7);
+        let mut target = TeardownTarget::new("n", 7);
         target.namespace_uid = uid.map(str::to_owned);
         assert_eq!(whose(found.as_ref(), &target), expected);
-    }
-
-    fn still(conditions: serde_json::Value, terminating: bool) -> StillThere<Namespace> {
-        let mut metadata = json!({"name": "n"});
-        if terminating {
-            metadata["deletionTimestamp"] = json!("2026-11-23T02:05:18Z");
-        }
-        StillThere {
-            last: Some(
-                serde_json::from_value(json!({
-                    "metadata": metadata,
-                    "status": {"phase": "Terminating", "conditions": conditions},
-                }))
-                .unwrap(),
-            ),
-            error: None,
-        }
-    }
-
-    #[rstest]
-    #[case::webhook_away(
-        still(
-            json!([
-                {"type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "All resources successfully discovered"},
-                {"type": "NamespaceDeletionContentFailure", "status": "True", "message": "Failed to delete all resource types, 1 remaining: Internal error occurred: failed calling webhook \"vtempomonolithic.kb.io\": connection refused"},
-                {"type": "NamespaceContentRemaining", "status": "False", "message": "All content successfully removed"},
-            ]),
-            true
-        ),
-        "Failed to delete all resource types, 1 remaining: Internal error occurred: failed calling webhook \"vtempomonolithic.kb.io\": connection refused"
-    )]
-    #[case::finalizer(
-        still(
-            json!([
-                {"type": "NamespaceContentRemaining", "status": "True", "message": "Some resources are remaining: configmaps. has 1 resource instances"},
-                {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "Some content in the namespace has finalizers remaining: example.com/stuck in 1 resource instances"},
-            ]),
-            true
-        ),
-        "Some resources are remaining: configmaps. has 1 resource instances; Some content in the namespace has finalizers remaining: example.com/stuck in 1 resource instances"
-    )]
-    #[case::no_word(still(json!([]), true), "it is Terminating, and says nothing of what it waits for")]
-    #[case::not_accepted(still(json!([]), false), "its deletion was not accepted")]
-    #[case::unreadable(
-        StillThere { last: None, error: Some("connection refused".to_owned()) },
-        "connection refused"
-    )]
-    fn a_namespace_that_hangs_says_on_what(
-        #[case] still: StillThere<Namespace>,
-        #[case] expected: &str,
-    ) {
-        assert_eq!(hangs_on(&still), expected);
     }
 
     #[test]
     fn what_is_left_is_told_together() {
         let failed = TeardownFailed {
             errors: vec!["one".to_owned(), "two".to_owned()],
-            removed: Removed {
+            removed: TeardownReport {
                 objects: Vec::new(),
                 warnings: Vec::new(),
                 emptied: Duration::ZERO,

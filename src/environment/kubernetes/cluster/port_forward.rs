@@ -88,26 +88,26 @@ async fn carry(
     mut connection: TcpStream,
 ) -> Result<(), String> {
     let pod = pod.ok_or("there is no pod to connect to")?;
-    let mut way = Way::to(pods, &pod, port).await?;
+    let mut opened = PodStream::to(pods, &pod, port).await?;
     // How much went over says nothing that either end does not know.
-    tokio::io::copy_bidirectional(&mut connection, &mut way.stream)
+    tokio::io::copy_bidirectional(&mut connection, &mut opened.stream)
         .await
         .map(|_| ())
         .map_err(|err| err.to_string())
 }
 
 /// A stream to a pod's port, and what keeps it open.
-struct Way<S> {
+struct PodStream<S> {
     stream: S,
     _forwarder: kube::api::Portforwarder,
 }
 
-impl Way<()> {
+impl PodStream<()> {
     async fn to(
         pods: &Api<Pod>,
         pod: &str,
         port: u16,
-    ) -> Result<Way<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>, String> {
+    ) -> Result<PodStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>, String> {
         let mut forwarder = pods
             .portforward(pod, &[port])
             .await
@@ -115,7 +115,7 @@ impl Way<()> {
         let stream = forwarder
             .take_stream(port)
             .ok_or_else(|| format!("pod {pod}: no stream to port {port}"))?;
-        Ok(Way {
+        Ok(PodStream {
             stream,
             _forwarder: forwarder,
         })
@@ -188,13 +188,13 @@ pub async fn get(
 ) -> Result<String, String> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let asked = async {
-        let way = Way::to(&pods, pod, port).await?;
+        let opened = PodStream::to(&pods, pod, port).await?;
         match tls {
-            None => request(way.stream, path).await,
+            None => request(opened.stream, path).await,
             Some(tls) => {
                 let stream = tls
                     .connector
-                    .connect(tls.server_name.clone(), way.stream)
+                    .connect(tls.server_name.clone(), opened.stream)
                     .await
                     .map_err(|err| format!("TLS: {}", chain(&err)))?;
                 request(stream, path).await

@@ -2,7 +2,7 @@
 
 use crate::environment::kubernetes::cluster::names::COLLECTOR_CONTAINER;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, StoragePlan};
-use crate::environment::kubernetes::prerequisites::prometheus::Chosen;
+use crate::environment::kubernetes::prerequisites::prometheus::PrometheusSource;
 use crate::environment::kubernetes::watch::pods::tempo_pods;
 use crate::environment::kubernetes::watch::view::View;
 use crate::report::Component;
@@ -40,9 +40,9 @@ pub fn in_namespace(blueprint: &Blueprint, view: &View, tempo_version: &str) -> 
 }
 
 /// The Prometheus that measures the run.
-pub fn prometheus(blueprint: &Blueprint, chosen: &Chosen) -> Component {
+pub fn prometheus(blueprint: &Blueprint, chosen: &PrometheusSource) -> Component {
     match chosen {
-        Chosen::Own { .. } => of_image("prometheus", &blueprint.images.prometheus),
+        PrometheusSource::Own { .. } => of_image("prometheus", &blueprint.images.prometheus),
         _ => component("prometheus", String::new(), Some(chosen.describe())),
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 
 use crate::environment::kubernetes::cluster::names::{COLLECTOR_CONTAINER, K6};
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::environment::kubernetes::watch::pods::{collector_pods, own_pods};
 use crate::profile::quantity;
 
@@ -18,12 +18,12 @@ pub struct Cores {
 }
 
 /// Those of their node, where nodes can be read; the collector's limit before.
-pub async fn of_pods(here: &InNamespace) -> Cores {
-    let view = here.watch.view();
+pub async fn of_pods(namespace: &WatchedNamespace) -> Cores {
+    let view = namespace.watch.view();
     let node_of = |pod: Option<&Arc<Pod>>| pod?.spec.as_ref()?.node_name.clone();
     let k6 = node_of(own_pods(&view, K6).next());
     let collector = node_of(collector_pods(&view).next());
-    let nodes: Api<Node> = Api::all(here.client.clone());
+    let nodes: Api<Node> = Api::all(namespace.client.clone());
     let cores = async |name: Option<String>| -> Option<f64> {
         let node = nodes.get(&name?).await.ok()?;
         let allocatable = node.status?.allocatable?;

@@ -17,7 +17,7 @@ use crate::environment::kubernetes::cluster::port_forward::{self, MutualTls};
 use crate::environment::kubernetes::failed;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::Blueprint;
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::environment::kubernetes::watch::pods::{collector_pods, component_of, tempo_pods};
 use crate::error_chain::chain;
 use crate::metrics::exposition::CounterSnapshot;
@@ -29,12 +29,12 @@ const SCRAPE_PAUSE: Duration = Duration::from_secs(1);
 /// Tempo's counters, of every pod that counts what is pushed; over an API server
 /// that is away for a moment.
 pub async fn of_tempo(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     blueprint: &Blueprint,
 ) -> Result<CounterSnapshot, EnvironmentError> {
     let began = Instant::now();
     loop {
-        match of_tempo_now(here, blueprint).await {
+        match of_tempo_now(namespace, blueprint).await {
             Err(err) if began.elapsed() < SCRAPE_PATIENCE => {
                 tracing::debug!("Tempo's counters: {err}");
                 tokio::time::sleep(SCRAPE_PAUSE).await;
@@ -45,23 +45,23 @@ pub async fn of_tempo(
 }
 
 async fn of_tempo_now(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     blueprint: &Blueprint,
 ) -> Result<CounterSnapshot, EnvironmentError> {
-    let pods = counting_pods(here, blueprint);
+    let pods = counting_pods(namespace, blueprint);
     if pods.is_empty() {
         return Err(failed("Tempo has no pod that counts what is pushed"));
     }
     let tls = match manifests::client_certificate(blueprint) {
         None => None,
-        Some(secret) => Some(mutual_tls(here, blueprint, &secret).await?),
+        Some(secret) => Some(mutual_tls(namespace, blueprint, &secret).await?),
     };
     let scrapes = pods.iter().map(|pod| {
         let tls = tls.as_ref();
         async move {
             let text = port_forward::get(
-                &here.client,
-                &here.namespace,
+                &namespace.client,
+                &namespace.name,
                 pod,
                 TEMPO_HTTP_PORT,
                 "/metrics",
@@ -79,20 +79,20 @@ async fn of_tempo_now(
 }
 
 /// Pods of Tempo's component that counts what was pushed.
-fn counting_pods(here: &InNamespace, blueprint: &Blueprint) -> Vec<String> {
-    tempo_pods(&here.watch.view())
+fn counting_pods(namespace: &WatchedNamespace, blueprint: &Blueprint) -> Vec<String> {
+    tempo_pods(&namespace.watch.view())
         .filter(|pod| component_of(pod) == Some(blueprint.push_component()))
         .map(|pod| pod.name_any())
         .collect()
 }
 
 async fn mutual_tls(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     blueprint: &Blueprint,
     secret: &str,
 ) -> Result<MutualTls, EnvironmentError> {
-    let secrets: Api<Secret> = Api::namespaced(here.client.clone(), &here.namespace);
-    let maps: Api<ConfigMap> = Api::namespaced(here.client.clone(), &here.namespace);
+    let secrets: Api<Secret> = Api::namespaced(namespace.client.clone(), &namespace.name);
+    let maps: Api<ConfigMap> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let (pair, bundle) = futures::join!(secrets.get(secret), maps.get(TEMPO_CA_BUNDLE));
     let not_read = |what: &str, err: kube::Error| failed(format!("{what}: {}", words(&err)));
     let pair = pair
@@ -121,14 +121,14 @@ async fn mutual_tls(
 }
 
 /// CPU time that the collector has used.
-pub async fn collector_cpu(here: &InNamespace) -> Result<Duration, EnvironmentError> {
-    let view = here.watch.view();
+pub async fn collector_cpu(namespace: &WatchedNamespace) -> Result<Duration, EnvironmentError> {
+    let view = namespace.watch.view();
     let pods: Vec<String> = collector_pods(&view).map(|pod| pod.name_any()).collect();
     let mut seconds = 0.0;
     for pod in &pods {
         let port = COLLECTOR_METRICS_PORT;
         let path = "/metrics";
-        let text = port_forward::get(&here.client, &here.namespace, pod, port, path, None)
+        let text = port_forward::get(&namespace.client, &namespace.name, pod, port, path, None)
             .await
             .map_err(failed)?;
         let snapshot =

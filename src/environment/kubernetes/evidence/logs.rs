@@ -14,7 +14,7 @@ use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::names::{COLLECTOR_COMPONENT, COMPONENT_LABEL, K6};
 use crate::environment::kubernetes::watch::conditions::{Progress, pod_trouble};
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::environment::kubernetes::watch::pods;
 use crate::environment::kubernetes::watch::view::{Objects, View, last_time};
 use crate::error_chain::chain;
@@ -29,16 +29,16 @@ const LOG_LIMIT: Duration = Duration::from_secs(30);
 
 /// Writes logs, events and objects to the output directory.
 pub async fn collect(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     output: &OutputDir,
 ) -> Result<Vec<PathBuf>, EnvironmentError> {
-    let view = here.watch.view();
+    let view = namespace.watch.view();
     let mut written = Vec::new();
     let mut failures = Vec::new();
     let reads = view.pods.values().flat_map(|pod| {
         containers(pod)
             .into_iter()
-            .map(move |container| read_log(here, pod.name_any(), container))
+            .map(move |container| read_log(namespace, pod.name_any(), container))
     });
     let logs = join_all(reads).await;
     for (pod, container, log) in logs {
@@ -85,11 +85,11 @@ fn containers(pod: &Pod) -> Vec<String> {
 }
 
 async fn read_log(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     pod: String,
     container: String,
 ) -> (String, String, Result<String, String>) {
-    let pods: Api<Pod> = Api::namespaced(here.client.clone(), &here.namespace);
+    let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let params = |previous| LogParams {
         container: Some(container.clone()),
         previous,
@@ -180,8 +180,8 @@ fn without_managed_fields(mut object: Value) -> Value {
 
 /// What the containers that fail said last, for an error's text; empty when none
 /// does.
-pub async fn last_words(here: &InNamespace) -> String {
-    let view = here.watch.view();
+pub async fn last_words(namespace: &WatchedNamespace) -> String {
+    let view = namespace.watch.view();
     let failing = view.pods.values().filter(|pod| {
         matches!(
             pod_trouble(pod),
@@ -192,7 +192,7 @@ pub async fn last_words(here: &InNamespace) -> String {
     for pod in failing {
         let name = pod.name_any();
         for container in containers(pod) {
-            let text = tail(here, &name, &container).await;
+            let text = tail(namespace, &name, &container).await;
             if !text.is_empty() {
                 said.push_str(&format!("\nlast words of {name}, {container}:\n{text}"));
             }
@@ -201,8 +201,8 @@ pub async fn last_words(here: &InNamespace) -> String {
     said
 }
 
-async fn tail(here: &InNamespace, pod: &str, container: &str) -> String {
-    let pods: Api<Pod> = Api::namespaced(here.client.clone(), &here.namespace);
+async fn tail(namespace: &WatchedNamespace, pod: &str, container: &str) -> String {
+    let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
     for previous in [true, false] {
         let params = LogParams {
             container: Some(container.to_string()),

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 
 use super::lease::renewal_seen;
-use super::process::{HOLDER_ANNOTATION, Holder, Known, judge_here};
+use super::process::{HOLDER_ANNOTATION, Holder, LocalLiveness, judge_here};
 use crate::environment::kubernetes::cluster::api_error::ApiError;
 use crate::environment::kubernetes::cluster::names::RUN_LABEL;
 
@@ -31,10 +31,10 @@ pub async fn examine(
     abandoned_after: Duration,
     progress: &dyn Fn(&str),
 ) -> Result<Liveness, ApiError> {
-    match holder_of(namespace).map_or(Known::Elsewhere, |holder| judge_here(&holder)) {
-        Known::Live => return Ok(Liveness::Live),
-        Known::Abandoned(why) => return Ok(Liveness::Abandoned(why)),
-        Known::Elsewhere => {}
+    match holder_of(namespace).map_or(LocalLiveness::Elsewhere, |holder| judge_here(&holder)) {
+        LocalLiveness::Live => return Ok(Liveness::Live),
+        LocalLiveness::Abandoned(why) => return Ok(Liveness::Abandoned(why)),
+        LocalLiveness::Elsewhere => {}
     }
     let name = namespace.metadata.name.as_deref().unwrap_or_default();
     let seconds = abandoned_after.as_secs();

@@ -134,8 +134,8 @@ async fn keep(client: Client, namespace: String, mut lease: Lease, state: Arc<St
         tokio::time::sleep(pause).await;
         let failing = pause != RENEW_EVERY;
         match renew(&api, &mut lease).await {
-            Ok(Held::Still) => pause = RENEW_EVERY,
-            Ok(Held::Not(why)) => {
+            Ok(Renewal::Done) => pause = RENEW_EVERY,
+            Ok(Renewal::Lost(why)) => {
                 if !state.ending.load(Ordering::Relaxed) {
                     let text = describe_loss(&client, &namespace, &why).await;
                     tracing::warn!("{text}");
@@ -155,28 +155,29 @@ async fn keep(client: Client, namespace: String, mut lease: Lease, state: Arc<St
     }
 }
 
-enum Held {
-    Still,
-    Not(String),
+enum Renewal {
+    Done,
+    /// With how.
+    Lost(String),
 }
 
 /// Renews a Lease that is still ours; one that is not is left as it is.
-async fn renew(api: &Api<Lease>, lease: &mut Lease) -> Result<Held, ApiError> {
+async fn renew(api: &Api<Lease>, lease: &mut Lease) -> Result<Renewal, ApiError> {
     match replace(api, lease).await {
         Err(error) if error.is_conflict() => {}
-        Err(error) if error.is_not_found() => return Ok(Held::Not("is gone".to_owned())),
-        done => return done.map(|()| Held::Still),
+        Err(error) if error.is_not_found() => return Ok(Renewal::Lost("is gone".to_owned())),
+        done => return done.map(|()| Renewal::Done),
     }
     // Somebody wrote to it: a controller, a person, or another run that took over.
     let found = within(RENEW_LIMIT, api.get_opt(LEASE)).await?;
     let Some(found) = found else {
-        return Ok(Held::Not("is gone".to_owned()));
+        return Ok(Renewal::Lost("is gone".to_owned()));
     };
     if let Some(why) = taken(lease, &found) {
-        return Ok(Held::Not(why));
+        return Ok(Renewal::Lost(why));
     }
     *lease = found;
-    replace(api, lease).await.map(|()| Held::Still)
+    replace(api, lease).await.map(|()| Renewal::Done)
 }
 
 async fn replace(api: &Api<Lease>, lease: &mut Lease) -> Result<(), ApiError> {

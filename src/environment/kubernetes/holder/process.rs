@@ -15,7 +15,7 @@ pub const HOLDER_ANNOTATION: &str = "tempo-perf/holder";
 
 /// Runs of this process that hold a namespace: that our own process lives does
 /// not prove that an earlier run of it does.
-static HELD_HERE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+static HELD_BY_THIS_PROCESS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// A run that holds a namespace, and the process that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ fn process_start(pid: u32) -> Option<u64> {
 
 /// What this machine knows of a holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known {
+pub enum LocalLiveness {
     Live,
     /// With the reason.
     Abandoned(String),
@@ -121,61 +121,63 @@ pub struct Facts<'a> {
     /// Start of the living process with this PID.
     pub process_start: &'a dyn Fn(u32) -> Option<u64>,
     /// Whether a run of our own process holds a namespace.
-    pub held_here: &'a dyn Fn(u32) -> bool,
+    pub held_by_this_process: &'a dyn Fn(u32) -> bool,
 }
 
 /// What the facts of a machine say of a holder.
-pub fn judge(holder: &Holder, facts: &Facts<'_>) -> Known {
+pub fn judge(holder: &Holder, facts: &Facts<'_>) -> LocalLiveness {
     if !facts.machine.shares_processes_with(&holder.machine) {
-        return Known::Elsewhere;
+        return LocalLiveness::Elsewhere;
     }
     let Some(started) = holder.process_start else {
-        return Known::Elsewhere;
+        return LocalLiveness::Elsewhere;
     };
     let pid = holder.pid;
     match (facts.process_start)(pid) {
-        Some(start) if start != started => Known::Abandoned(format!(
+        Some(start) if start != started => LocalLiveness::Abandoned(format!(
             "PID {pid} of this machine is another process by now"
         )),
-        None => Known::Abandoned(format!("no process {pid} runs on this machine any more")),
-        Some(_) if pid == facts.pid && !(facts.held_here)(holder.run) => {
-            Known::Abandoned("it was an earlier run of this very process".to_owned())
+        None => LocalLiveness::Abandoned(format!("no process {pid} runs on this machine any more")),
+        Some(_) if pid == facts.pid && !(facts.held_by_this_process)(holder.run) => {
+            LocalLiveness::Abandoned("it was an earlier run of this very process".to_owned())
         }
-        Some(_) => Known::Live,
+        Some(_) => LocalLiveness::Live,
     }
 }
 
 /// What this machine says of a holder, now.
-pub fn judge_here(holder: &Holder) -> Known {
+pub fn judge_here(holder: &Holder) -> LocalLiveness {
     judge(
         holder,
         &Facts {
             machine: &Machine::this(),
             pid: std::process::id(),
             process_start: &process_start,
-            held_here: &|run| held_here().contains(&run),
+            held_by_this_process: &|run| held_by_this_process().contains(&run),
         },
     )
 }
 
-fn held_here() -> std::sync::MutexGuard<'static, BTreeSet<u32>> {
-    HELD_HERE.lock().unwrap_or_else(PoisonError::into_inner)
+fn held_by_this_process() -> std::sync::MutexGuard<'static, BTreeSet<u32>> {
+    HELD_BY_THIS_PROCESS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Marks a run as one of this process until it is dropped.
 #[derive(Debug)]
-pub struct HeldHere(u32);
+pub struct HeldByThisProcess(u32);
 
-impl HeldHere {
+impl HeldByThisProcess {
     pub fn new(run: u32) -> Self {
-        held_here().insert(run);
+        held_by_this_process().insert(run);
         Self(run)
     }
 }
 
-impl Drop for HeldHere {
+impl Drop for HeldByThisProcess {
     fn drop(&mut self) {
-        held_here().remove(&self.0);
+        held_by_this_process().remove(&self.0);
     }
 }
 
@@ -195,7 +197,7 @@ mod tests {
         }
     }
 
-    fn here() -> Machine {
+    fn namespace() -> Machine {
         machine("bench", Some("b1"), Some("pid:[1]"))
     }
 
@@ -210,39 +212,43 @@ mod tests {
     }
 
     #[rstest]
-    #[case::runs(here(), Some(1000), Known::Live)]
+    #[case::runs(namespace(), Some(1000), LocalLiveness::Live)]
     #[case::ended(
-        here(),
+        namespace(),
         None,
-        Known::Abandoned("no process 4711 runs on this machine any more".to_owned())
+        LocalLiveness::Abandoned("no process 4711 runs on this machine any more".to_owned())
     )]
     #[case::pid_used_again(
-        here(),
+        namespace(),
         Some(2000),
-        Known::Abandoned("PID 4711 of this machine is another process by now".to_owned())
+        LocalLiveness::Abandoned("PID 4711 of this machine is another process by now".to_owned())
     )]
-    #[case::other_host(machine("other", Some("b2"), Some("pid:[1]")), None, Known::Elsewhere)]
+    #[case::other_host(
+        machine("other", Some("b2"), Some("pid:[1]")),
+        None,
+        LocalLiveness::Elsewhere
+    )]
     #[case::a_host_of_the_same_name(
         machine("bench", Some("b2"), Some("pid:[1]")),
         None,
-        Known::Elsewhere
+        LocalLiveness::Elsewhere
     )]
     #[case::another_container(
         machine("bench", Some("b1"), Some("pid:[2]")),
         None,
-        Known::Elsewhere
+        LocalLiveness::Elsewhere
     )]
-    #[case::a_machine_without_proc(machine("bench", None, None), None, Known::Elsewhere)]
+    #[case::a_machine_without_proc(machine("bench", None, None), None, LocalLiveness::Elsewhere)]
     fn a_process_of_this_machine_is_looked_up_and_no_other(
         #[case] machine: Machine,
         #[case] process_start: Option<u64>,
-        #[case] expected: Known,
+        #[case] expected: LocalLiveness,
     ) {
         let facts = Facts {
-            machine: &here(),
+            machine: &namespace(),
             pid: 1,
             process_start: &|pid| process_start.filter(|_| pid == PID),
-            held_here: &|_| false,
+            held_by_this_process: &|_| false,
         };
         assert_eq!(judge(&holder(machine), &facts), expected);
     }
@@ -253,29 +259,29 @@ mod tests {
             machine: &machine("bench", None, None),
             pid: 1,
             process_start: &|_| None,
-            held_here: &|_| false,
+            held_by_this_process: &|_| false,
         };
         let holder = holder(machine("bench", None, None));
-        assert_eq!(judge(&holder, &facts), Known::Elsewhere);
+        assert_eq!(judge(&holder, &facts), LocalLiveness::Elsewhere);
     }
 
     #[rstest]
-    #[case::held(true, Known::Live)]
+    #[case::held(true, LocalLiveness::Live)]
     #[case::let_go(
         false,
-        Known::Abandoned("it was an earlier run of this very process".to_owned())
+        LocalLiveness::Abandoned("it was an earlier run of this very process".to_owned())
     )]
-    fn a_run_of_our_own_process_lives_as_long_as_its_claim(
+    fn a_run_of_our_own_process_lives_as_long_as_it_holds_its_namespace(
         #[case] held: bool,
-        #[case] expected: Known,
+        #[case] expected: LocalLiveness,
     ) {
         let facts = Facts {
-            machine: &here(),
+            machine: &namespace(),
             pid: PID,
             process_start: &|_| Some(1000),
-            held_here: &|run| held && run == 7,
+            held_by_this_process: &|run| held && run == 7,
         };
-        assert_eq!(judge(&holder(here()), &facts), expected);
+        assert_eq!(judge(&holder(namespace()), &facts), expected);
     }
 
     #[cfg(target_os = "linux")]
@@ -283,16 +289,16 @@ mod tests {
     fn this_process_is_live_while_it_holds() {
         let run = 4_000_000_001;
         let holder = Holder::this_process(run);
-        assert!(matches!(judge_here(&holder), Known::Abandoned(_)));
-        let held = HeldHere::new(run);
-        assert_eq!(judge_here(&holder), Known::Live);
+        assert!(matches!(judge_here(&holder), LocalLiveness::Abandoned(_)));
+        let held = HeldByThisProcess::new(run);
+        assert_eq!(judge_here(&holder), LocalLiveness::Live);
         drop(held);
-        assert!(matches!(judge_here(&holder), Known::Abandoned(_)));
+        assert!(matches!(judge_here(&holder), LocalLiveness::Abandoned(_)));
     }
 
     #[test]
     fn a_holder_survives_the_annotation() {
-        let holder = holder(here());
+        let holder = holder(namespace());
         let text = holder.to_annotation();
         assert_eq!(
             text,

@@ -18,7 +18,7 @@ use crate::environment::kubernetes::cluster::names::K6;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, StoragePlan};
 use crate::environment::kubernetes::watch::conditions::{JobOutcome, Progress, job_pods_running};
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::environment::kubernetes::watch::view::View;
 
 const JOB: &str = "k6-bucket";
@@ -91,7 +91,7 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, limit: Duration) -> Option<Va
 
 /// Waits for the verdict of the Job; with what the store answered if it is bad.
 pub async fn check(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     blueprint: &Blueprint,
     files: &K6Files,
     limit: Duration,
@@ -99,7 +99,7 @@ pub async fn check(
     let Some(job) = job(blueprint, files, limit) else {
         return Ok(());
     };
-    create(&here.client, &job).await?;
+    create(&namespace.client, &job).await?;
     let over = |view: &View| match outcome_of(view, JOB) {
         Some(_) => Progress::Done,
         None if pod_of(view, JOB).is_some_and(|pod| container_ended(view, &pod)) => {
@@ -111,12 +111,14 @@ pub async fn check(
             other => other,
         },
     };
-    here.until("the check of the bucket", limit, over).await?;
-    let view = here.watch.view();
+    namespace
+        .until("the check of the bucket", limit, over)
+        .await?;
+    let view = namespace.watch.view();
     let Some(JobOutcome::Failed(failure)) = outcome_of(&view, JOB) else {
         return Ok(());
     };
-    let pods: Api<Pod> = Api::namespaced(here.client.clone(), &here.namespace);
+    let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let said = match pod_of(&view, JOB) {
         Some(pod) => pods.logs(&pod, &LogParams::default()).await.ok(),
         None => None,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::FrameReader;
 use crate::environment::kubernetes::watch::conditions::{JobOutcome, Progress, job_outcome};
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::environment::kubernetes::watch::view::View;
 use crate::environment::{EnvironmentError, K6Finished};
 use crate::error_chain::chain;
@@ -45,7 +45,7 @@ pub fn container_ended(view: &View, pod: &str) -> bool {
 
 /// What a run gave, by the end of its log or else by the end of its Job.
 pub async fn finished(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     job: &str,
     read: Result<FrameReader, EnvironmentError>,
     stopped_by: Option<String>,
@@ -57,7 +57,7 @@ pub async fn finished(
             ended_by: match stopped_by {
                 // Someone else's doing, of which only the cluster can tell.
                 None if block.exit_code == exit::STOPPED_BY_SIGNAL => {
-                    ended_badly(here, job, block.wall).await.ended_by
+                    ended_badly(namespace, job, block.wall).await.ended_by
                 }
                 stopped_by => stopped_by,
             },
@@ -67,7 +67,7 @@ pub async fn finished(
             summary: block.summary.ok_or("k6 wrote no summary".to_string()),
         }),
         Err(broken) => {
-            let mut finished = ended_badly(here, job, started.elapsed()).await;
+            let mut finished = ended_badly(namespace, job, started.elapsed()).await;
             if let Some(what) = stopped_by {
                 finished.ended_by = Some(what);
             }
@@ -78,14 +78,14 @@ pub async fn finished(
 }
 
 /// How a Job ended whose log does not tell.
-pub async fn ended_badly(here: &InNamespace, job: &str, wall: Duration) -> K6Finished {
-    let over = here
+pub async fn ended_badly(namespace: &WatchedNamespace, job: &str, wall: Duration) -> K6Finished {
+    let over = namespace
         .until("k6's end", LAST_WORDS, |view| match outcome_of(view, job) {
             Some(_) => Progress::Done,
             None => Progress::Waiting("the Job is not over".into()),
         })
         .await;
-    let outcome = outcome_of(&here.watch.view(), job);
+    let outcome = outcome_of(&namespace.watch.view(), job);
     let (exit_code, why) = match (outcome, over) {
         (Some(JobOutcome::Complete { .. }), _) => (Some(0), "its own end".to_string()),
         (Some(JobOutcome::Failed(failure)), _) => (failure.exit_code, failure.words),

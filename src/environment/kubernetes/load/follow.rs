@@ -17,7 +17,7 @@ use super::log::Position;
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::retry::Pauses;
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 
 /// A log that gave nothing new so often, after its container had ended, is read.
 const QUIET_READS: u32 = 3;
@@ -25,7 +25,7 @@ const QUIET_READS: u32 = 3;
 /// Writes the container's log to `path` as it comes, from its first line to the
 /// frame at its end, over broken connections; an error is one of the file.
 pub async fn follow(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     pod: &str,
     path: &Path,
 ) -> Result<FrameReader, EnvironmentError> {
@@ -37,7 +37,7 @@ pub async fn follow(
         .append(true)
         .open(path)
         .map_err(failed)?;
-    let pods: Api<Pod> = Api::namespaced(here.client.clone(), &here.namespace);
+    let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let mut position = Position::default();
     let mut frame = FrameReader::default();
     let mut pauses = Pauses::default();
@@ -45,7 +45,7 @@ pub async fn follow(
     let mut quiet_reads = 0;
     loop {
         // Asked before the log is read: what was over then has no more to say.
-        let over = container_ended(&here.watch.view(), pod);
+        let over = container_ended(&namespace.watch.view(), pod);
         let params = LogParams {
             container: Some("k6".into()),
             follow: true,

@@ -12,7 +12,7 @@ use super::job;
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::retry::Pauses;
-use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::k6::load::Load;
 
 /// For writing the load into a pod, before it is tried again.
@@ -22,7 +22,7 @@ const CLOCK_TOLERANCE_SECONDS: i64 = 2;
 
 /// Writes the load into the waiting pod, in one step for who looks for it.
 pub async fn hand_over(
-    here: &InNamespace,
+    namespace: &WatchedNamespace,
     pod: &str,
     load: &Load,
     limit: Duration,
@@ -33,9 +33,9 @@ pub async fn hand_over(
     let mut pauses = Pauses::default();
     loop {
         let asked = Timestamp::now();
-        let writing = tokio::time::timeout(HAND_OVER_ATTEMPT, write_file(here, pod, &text));
+        let writing = tokio::time::timeout(HAND_OVER_ATTEMPT, write_file(namespace, pod, &text));
         let why = tokio::select! {
-            signal = here.interrupt.wait() => return Err(EnvironmentError::Interrupted(signal)),
+            signal = namespace.interrupt.wait() => return Err(EnvironmentError::Interrupted(signal)),
             written = writing => match written {
                 Ok(Ok(pod_clock)) => {
                     return same_time(pod, pod_clock, asked, Timestamp::now())
@@ -45,7 +45,7 @@ pub async fn hand_over(
                 Err(_) => format!("no answer within {} s", HAND_OVER_ATTEMPT.as_secs()),
             },
         };
-        let gone = !here.watch.view().pods.contains_key(pod);
+        let gone = !namespace.watch.view().pods.contains_key(pod);
         if gone || began.elapsed() > limit {
             return Err(EnvironmentError::Failed(format!(
                 "pod {pod}: cannot hand over the load: {why}"
@@ -81,13 +81,13 @@ fn same_time(
 }
 
 /// Returns the pod's clock, in Unix seconds.
-async fn write_file(here: &InNamespace, pod: &str, text: &[u8]) -> Result<i64, String> {
+async fn write_file(namespace: &WatchedNamespace, pod: &str, text: &[u8]) -> Result<i64, String> {
     const SCRIPT: &str = "mkdir -p \"$1\" && head -c \"$2\" >\"$3.part\" && \
                           mv \"$3.part\" \"$3\" && date +%s";
     let file = job::load_file().display().to_string();
     let bytes = text.len().to_string();
     let command = ["sh", "-c", SCRIPT, "sh", job::RUN_DIR, &bytes, &file];
-    let pods: Api<Pod> = Api::namespaced(here.client.clone(), &here.namespace);
+    let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let params = AttachParams::default()
         .container("k6")
         .stdin(true)

@@ -6,11 +6,21 @@ use std::time::Duration;
 
 use crate::environment::kubernetes::cluster::names::{
     COLLECTOR, COLLECTOR_OTLP_HTTP_PORT, COMPONENT_LABEL, MINIO, PROFILE_LABEL, PROMETHEUS,
-    RUN_LABEL, STACK_COMPONENTS, TEMPO, TEMPO_GATEWAY, TEMPO_HTTP_PORT, TENANT,
+    RUN_LABEL, S3_SECRET, STACK_COMPONENTS, TEMPO, TEMPO_GATEWAY, TEMPO_HTTP_PORT, TENANT,
 };
-use crate::profile::{CollectorMode, Overrides, Resources, Toleration, Variant};
-use crate::settings::kubernetes::{K6_IMAGE, MINIO_IMAGE, PROMETHEUS_IMAGE};
+use crate::plan::Plan;
+use crate::plan::kubernetes::{DEFAULT_MINIO_SIZE, KubernetesSite};
+use crate::profile::{
+    CollectorMode, IngesterTuning, Overrides, Resources, Storage, StorageKind, Toleration, Variant,
+};
+use crate::settings::ImageSettings;
+use crate::settings::kubernetes::COLLECTOR_IMAGE;
 use crate::units::{ByteRate, EventRate};
+
+/// Tempo's defaults: a trace is cut when it was idle for the first, which is looked
+/// at in intervals of the second (tempo 2.10, modules/ingester/config.go).
+const TRACE_IDLE_PERIOD: Duration = Duration::from_secs(5);
+const FLUSH_CHECK_PERIOD: Duration = Duration::from_secs(10);
 
 /// What the cluster is, as far as manifests differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,30 +29,6 @@ pub enum Flavor {
     Vanilla,
     /// IDs from the SCC; multi-tenancy through the gateway.
     OpenShift,
-}
-
-/// Images of what we start ourselves; Tempo's comes from its operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Images {
-    pub k6: String,
-    pub minio: String,
-    pub prometheus: String,
-    /// The operator's own when absent. That has `health_check` everywhere;
-    /// `bearertokenauth`, which OpenShift needs, has Red Hat's, but not the
-    /// community's. With the community's operator on OpenShift, one has to be
-    /// named, such as opentelemetry-collector-k8s or -contrib.
-    pub collector: Option<String>,
-}
-
-impl Default for Images {
-    fn default() -> Self {
-        Self {
-            k6: K6_IMAGE.into(),
-            minio: MINIO_IMAGE.into(),
-            prometheus: PROMETHEUS_IMAGE.into(),
-            collector: None,
-        }
-    }
 }
 
 /// Where Tempo keeps its blocks.
@@ -62,6 +48,31 @@ pub enum StoragePlan {
 }
 
 impl StoragePlan {
+    /// Of a profile's storage section.
+    fn of(storage: &Storage) -> Self {
+        match storage.kind {
+            StorageKind::Minio => StoragePlan::Minio {
+                size: storage
+                    .size
+                    .clone()
+                    .unwrap_or_else(|| DEFAULT_MINIO_SIZE.into()),
+            },
+            StorageKind::S3 => StoragePlan::S3 {
+                // The profile's rules demand a bucket.
+                bucket: storage.bucket.clone().unwrap_or_default(),
+                region: storage.region.clone(),
+                endpoint: storage.endpoint.clone().unwrap_or_else(|| {
+                    let region = storage.region.as_deref().unwrap_or("us-east-1");
+                    format!("https://s3.{region}.amazonaws.com")
+                }),
+                secret_name: storage
+                    .secret_name
+                    .clone()
+                    .unwrap_or_else(|| S3_SECRET.into()),
+            },
+        }
+    }
+
     /// The Secret that Tempo reads its credentials from.
     pub fn secret_name(&self) -> &str {
         match self {
@@ -103,7 +114,11 @@ pub struct Blueprint {
     pub storage: StoragePlan,
     /// The cluster's default when absent.
     pub storage_class: Option<String>,
-    pub images: Images,
+    /// The collector's is the operator's own when absent. That has `health_check`
+    /// everywhere; `bearertokenauth`, which OpenShift needs, has Red Hat's, but not
+    /// the community's. With the community's operator on OpenShift, one has to be
+    /// named, such as opentelemetry-collector-k8s or -contrib.
+    pub images: ImageSettings,
     pub collector: CollectorMode,
     pub scraper: Scraper,
     /// What is pushed, as far as it is known: for the sizes of our own pods.
@@ -118,7 +133,65 @@ pub struct Blueprint {
     pub job_timeout: Duration,
 }
 
+/// What Tempo's limits leave room for where the load is told only after Tempo is
+/// set up: far more than one k6 sends.
+const ANY_MB_PER_SECOND: f64 = 1000.0;
+const ANY_TRACES_PER_SECOND: f64 = 100_000.0;
+
 impl Blueprint {
+    /// What follows from a plan and the cluster. `run` is that of the namespace,
+    /// in which several plans may be carried out.
+    pub fn of(
+        plan: &Plan,
+        site: &KubernetesSite,
+        run: u32,
+        flavor: Flavor,
+        scraper: Scraper,
+    ) -> Self {
+        let tempo = &plan.profile.tempo;
+        let (most_ingestion, most_traces) = if site.for_this_load_alone {
+            (
+                plan.ingestion.target_bytes_per_second,
+                plan.ingestion.traces_per_second(),
+            )
+        } else {
+            let any = ByteRate::from_mb_per_second(ANY_MB_PER_SECOND);
+            (any, EventRate::per_second(ANY_TRACES_PER_SECOND))
+        };
+        // The operator's own on vanilla has no bearertokenauth; OpenShift's has
+        // what its gateway needs.
+        let collector = site
+            .images
+            .collector
+            .clone()
+            .or_else(|| (flavor == Flavor::Vanilla).then(|| COLLECTOR_IMAGE.to_string()));
+        Self {
+            namespace: site.namespace.clone(),
+            profile: plan.profile.name.clone(),
+            run,
+            flavor,
+            variant: tempo.variant,
+            resources: tempo.resources.clone(),
+            replication_factor: tempo.replication_factor.unwrap_or(1),
+            overrides: tempo.overrides.clone(),
+            node_selector: tempo.node_selector.clone(),
+            tolerations: tempo.tolerations.clone(),
+            storage: StoragePlan::of(&plan.profile.storage),
+            storage_class: site.storage_class.clone(),
+            images: ImageSettings {
+                collector,
+                ..site.images.clone()
+            },
+            collector: plan.profile.k6.ingestion.collector,
+            scraper,
+            ingestion: ByteRate::from_mb_per_second(plan.profile.k6.ingestion.mb_per_second),
+            most_ingestion,
+            most_traces,
+            max_vus: plan.profile.k6.vus.max,
+            job_timeout: plan.job_timeout,
+        }
+    }
+
     /// Labels of every object of the run.
     pub fn labels(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
@@ -145,6 +218,18 @@ impl Blueprint {
             Variant::Monolithic => &["tempo"],
             Variant::Stack => &STACK_COMPONENTS,
         }
+    }
+
+    pub fn ingester_tuning(&self) -> Option<&IngesterTuning> {
+        self.overrides.as_ref()?.ingester.as_ref()
+    }
+
+    /// How long a trace stays live after its last span, at most.
+    pub fn trace_lifetime(&self) -> Duration {
+        let tuning = self.ingester_tuning();
+        let idle = tuning.and_then(|tuning| tuning.trace_idle_period);
+        let check = tuning.and_then(|tuning| tuning.flush_check_period);
+        idle.unwrap_or(TRACE_IDLE_PERIOD) + check.unwrap_or(FLUSH_CHECK_PERIOD)
     }
 
     /// Component of Tempo that takes, and counts, what is pushed.
@@ -227,5 +312,30 @@ impl Blueprint {
                 self.namespace
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aws_needs_no_endpoint() {
+        let storage = Storage {
+            kind: StorageKind::S3,
+            bucket: Some("b".into()),
+            region: Some("us-east-2".into()),
+            ..Storage::default()
+        };
+        let StoragePlan::S3 {
+            endpoint,
+            secret_name,
+            ..
+        } = StoragePlan::of(&storage)
+        else {
+            panic!("an external store");
+        };
+        assert_eq!(endpoint, "https://s3.us-east-2.amazonaws.com");
+        assert_eq!(secret_name, "tempo-s3");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::blueprint::{Blueprint, Scraper, StoragePlan};
 use super::scrape::{
-    COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target, job, targets,
+    COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, ScrapeTarget, job, targets,
 };
 use super::{metadata, set};
 use crate::environment::kubernetes::cluster::kinds::CustomKind;
@@ -42,7 +42,7 @@ pub fn monitors(blueprint: &Blueprint) -> Vec<Value> {
     monitors
 }
 
-fn tempo(blueprint: &Blueprint, target: &Target) -> Value {
+fn tempo(blueprint: &Blueprint, target: &ScrapeTarget) -> Value {
     let name = match blueprint.variant {
         Variant::Monolithic => "tempo-monolithic",
         Variant::Stack => "tempo",

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::blueprint::{Blueprint, Scraper, StoragePlan};
 use super::scrape::{
-    COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target, client_certificate, job,
-    targets,
+    COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, ScrapeTarget,
+    client_certificate, job, targets,
 };
 use super::security::{node_anti_affinity, pod_security};
 use super::{TERMINATION_GRACE_SECONDS, metadata, set};
@@ -173,7 +173,7 @@ fn config(blueprint: &Blueprint, cadvisor: bool) -> Value {
     })
 }
 
-fn tempo_job(blueprint: &Blueprint, target: &Target) -> Value {
+fn tempo_job(blueprint: &Blueprint, target: &ScrapeTarget) -> Value {
     let mut job = pods_job(
         blueprint,
         &job(blueprint, target.component),

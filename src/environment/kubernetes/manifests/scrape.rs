@@ -15,7 +15,7 @@ pub(super) const SCRAPE_PROTOCOL: &str = "PrometheusText0.0.4";
 
 /// A component of Tempo with its port 3200, `http` in pods and Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct ScrapeTarget {
     /// As the operator labels its pods, and as `job` ends.
     pub component: &'static str,
     /// As the operator labels its Service.
@@ -31,7 +31,7 @@ pub(super) struct Tls {
     pub server_name: String,
 }
 
-pub(super) fn targets(blueprint: &Blueprint) -> Vec<Target> {
+pub(super) fn targets(blueprint: &Blueprint) -> Vec<ScrapeTarget> {
     blueprint
         .tempo_components()
         .iter()
@@ -40,7 +40,7 @@ pub(super) fn targets(blueprint: &Blueprint) -> Vec<Target> {
             // What a gateway stands before asks it for a certificate, and so
             // does each inner component of a stack.
             let plain = !blueprint.has_gateway() && (monolithic || component == "query-frontend");
-            Target {
+            ScrapeTarget {
                 component,
                 // The gateway of a monolithic is a container of Tempo's pod,
                 // and its Service the only one.

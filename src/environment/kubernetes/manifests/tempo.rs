@@ -1,7 +1,5 @@
 //! The custom resource of the Tempo under test.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use super::blueprint::{Blueprint, Flavor, StoragePlan};
@@ -19,11 +17,6 @@ const LIVE_TRACES_MIN: u64 = 10_000;
 const RATE_ROOM: f64 = 2.0;
 const BURST_ROOM: u64 = 2;
 const LIVE_TRACES_ROOM: f64 = 4.0;
-
-/// Defaults of Tempo 2.x: a trace is live until it has been idle for the first,
-/// which is looked at in intervals of the second.
-const TRACE_IDLE_PERIOD: Duration = Duration::from_secs(5);
-const FLUSH_CHECK_PERIOD: Duration = Duration::from_secs(10);
 
 /// Group of the volume in Tempo's pods, the operator's own default: the pod's
 /// security context given here replaces it as a whole.
@@ -51,7 +44,7 @@ fn monolithic(blueprint: &Blueprint) -> Value {
         "s3": {"secret": blueprint.storage.secret_name(), "credentialMode": "static"},
     });
     set(&mut traces, "storageClassName", storage_class(blueprint));
-    let limits = Limits::of(blueprint);
+    let limits = TempoLimits::of(blueprint);
     let mut config = extra_config(blueprint);
     config.insert(
         "overrides".into(),
@@ -93,7 +86,7 @@ fn stack(blueprint: &Blueprint) -> Value {
     {
         storage["tls"] = json!({"enabled": true});
     }
-    let limits = Limits::of(blueprint);
+    let limits = TempoLimits::of(blueprint);
     let mut spec = json!({
         "storage": storage,
         "replicationFactor": blueprint.replication_factor,
@@ -184,7 +177,10 @@ fn resources(blueprint: &Blueprint) -> Option<Value> {
 /// What goes over Tempo's generated configuration in both variants.
 fn extra_config(blueprint: &Blueprint) -> Map<String, Value> {
     let mut config = Map::new();
-    let ingester = tuning(blueprint).map(ingester).unwrap_or_default();
+    let ingester = blueprint
+        .ingester_tuning()
+        .map(ingester)
+        .unwrap_or_default();
     if !ingester.is_empty() {
         config.insert("ingester".into(), Value::Object(ingester));
     }
@@ -199,10 +195,6 @@ fn extra_config(blueprint: &Blueprint) -> Map<String, Value> {
         );
     }
     config
-}
-
-fn tuning(blueprint: &Blueprint) -> Option<&IngesterTuning> {
-    blueprint.overrides.as_ref()?.ingester.as_ref()
 }
 
 fn ingester(tuning: &IngesterTuning) -> Map<String, Value> {
@@ -223,7 +215,7 @@ fn ingester(tuning: &IngesterTuning) -> Map<String, Value> {
 
 /// Limits that do not throttle the load that the profile asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Limits {
+struct TempoLimits {
     /// Bytes per second of the tenant in the one distributor.
     rate_bytes: u64,
     burst_bytes: u64,
@@ -231,7 +223,7 @@ struct Limits {
     live_traces: u64,
 }
 
-impl Limits {
+impl TempoLimits {
     /// Twice the pushed rate, bursts of twice that, and, unless the profile has
     /// a number of its own, four times the traces that are expected to be live:
     /// traces/s × (`trace_idle_period` + `flush_check_period`). An ingester
@@ -240,14 +232,8 @@ impl Limits {
     fn of(blueprint: &Blueprint) -> Self {
         let rate = (blueprint.most_ingestion.bytes_per_second() * RATE_ROOM).ceil() as u64;
         let rate_bytes = rate.max(RATE_LIMIT_BYTES_MIN);
-        let tuning = tuning(blueprint);
-        let idle = tuning
-            .and_then(|tuning| tuning.trace_idle_period)
-            .unwrap_or(TRACE_IDLE_PERIOD);
-        let check = tuning
-            .and_then(|tuning| tuning.flush_check_period)
-            .unwrap_or(FLUSH_CHECK_PERIOD);
-        let live = (blueprint.most_traces.over(idle + check) * LIVE_TRACES_ROOM).ceil() as u64;
+        let lifetime = blueprint.trace_lifetime();
+        let live = (blueprint.most_traces.over(lifetime) * LIVE_TRACES_ROOM).ceil() as u64;
         Self {
             rate_bytes,
             burst_bytes: rate_bytes.saturating_mul(BURST_ROOM),

@@ -56,7 +56,7 @@ impl fmt::Display for Prerequisites {
 
 /// What a run wants of the cluster.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct Requirements {
     pub namespace: String,
     pub variant: Variant,
     pub storage_class: Option<String>,
@@ -66,7 +66,7 @@ pub struct Wanted {
 }
 
 /// Looks at everything; waits for nothing and creates nothing.
-pub async fn look(client: &Client, wanted: &Wanted) -> Prerequisites {
+pub async fn look(client: &Client, wanted: &Requirements) -> Prerequisites {
     let tempo_api = NeededKind::tempo(wanted.variant);
     let (tempo, otel, missing, storage, nodes, openshift) = futures::join!(
         tempo_api.look(client),

@@ -20,7 +20,7 @@ pub async fn list(client: &Client) -> Result<Vec<Node>, String> {
 
 /// What is missing, and what may go wrong.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub struct Findings {
     pub missing: Vec<String>,
     pub warnings: Vec<String>,
 }
@@ -30,9 +30,9 @@ pub struct Judged {
 const LEAST_CORES: f64 = 2.0;
 const LEAST_MEMORY_BYTES: f64 = 4.0 * 1024.0 * 1024.0 * 1024.0;
 
-pub fn judge(nodes: &[Node], selector: &BTreeMap<String, String>) -> Judged {
+pub fn judge(nodes: &[Node], selector: &BTreeMap<String, String>) -> Findings {
     let usable: Vec<&Node> = nodes.iter().filter(|node| is_usable(node)).collect();
-    let mut judged = Judged::default();
+    let mut judged = Findings::default();
     if usable.is_empty() {
         judged.missing.push(format!(
             "nodes: none of {} is ready and schedulable",

@@ -33,7 +33,7 @@ const USER_MONITORING: &str = "openshift-user-workload-monitoring";
 
 /// A Prometheus that a run is measured with.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Chosen {
+pub enum PrometheusSource {
     /// In the run's namespace. Container metrics, or why there are none.
     Own {
         container_metrics: Result<(), String>,
@@ -57,21 +57,21 @@ pub enum Chosen {
     },
 }
 
-impl Chosen {
+impl PrometheusSource {
     pub fn scrape_interval(&self) -> Duration {
         match self {
-            Chosen::Own { .. } => SCRAPE_INTERVAL,
-            Chosen::Operated { .. } | Chosen::Thanos { .. } => MONITOR_INTERVAL,
-            Chosen::Named { .. } => FOREIGN_INTERVAL,
+            PrometheusSource::Own { .. } => SCRAPE_INTERVAL,
+            PrometheusSource::Operated { .. } | PrometheusSource::Thanos { .. } => MONITOR_INTERVAL,
+            PrometheusSource::Named { .. } => FOREIGN_INTERVAL,
         }
     }
 
     pub fn scraper(&self) -> Scraper {
         match self {
-            Chosen::Own { container_metrics } => Scraper::Own {
+            PrometheusSource::Own { container_metrics } => Scraper::Own {
                 cadvisor: container_metrics.is_ok(),
             },
-            Chosen::Operated {
+            PrometheusSource::Operated {
                 namespace,
                 monitor_labels,
                 ..
@@ -79,32 +79,23 @@ impl Chosen {
                 labels: monitor_labels.clone(),
                 namespaces: vec![namespace.clone()],
             },
-            Chosen::Thanos { .. } => Scraper::Monitors {
+            PrometheusSource::Thanos { .. } => Scraper::Monitors {
                 labels: BTreeMap::new(),
                 namespaces: vec![MONITORING.into(), USER_MONITORING.into()],
             },
-            Chosen::Named { .. } => Scraper::Foreign,
-        }
-    }
-
-    /// Whether the kubelets' container metrics are there; or why not.
-    pub fn container_metrics(&self) -> Result<(), String> {
-        match self {
-            Chosen::Own { container_metrics } => container_metrics.clone(),
-            // A Prometheus of the cluster has them; if not, the rows are empty.
-            _ => Ok(()),
+            PrometheusSource::Named { .. } => Scraper::Foreign,
         }
     }
 
     /// For console and report.
     pub fn describe(&self) -> String {
         match self {
-            Chosen::Own { .. } => "our own, in the namespace".into(),
-            Chosen::Named { url, .. } => format!("{url} (--prometheus)"),
-            Chosen::Operated {
+            PrometheusSource::Own { .. } => "our own, in the namespace".into(),
+            PrometheusSource::Named { url, .. } => format!("{url} (--prometheus)"),
+            PrometheusSource::Operated {
                 namespace, service, ..
             } => format!("service {service} in {namespace}, of the Prometheus Operator"),
-            Chosen::Thanos { url, .. } => format!("{url}, of OpenShift"),
+            PrometheusSource::Thanos { url, .. } => format!("{url}, of OpenShift"),
         }
     }
 }
@@ -120,9 +111,9 @@ pub async fn choose(
     token: Option<String>,
     namespace: &str,
     enables_monitoring: bool,
-) -> Result<Chosen, String> {
+) -> Result<PrometheusSource, String> {
     match (choice, flavor) {
-        (PrometheusChoice::Url(url), _) => Ok(Chosen::Named {
+        (PrometheusChoice::Url(url), _) => Ok(PrometheusSource::Named {
             url: url.clone(),
             token,
         }),
@@ -135,7 +126,7 @@ pub async fn choose(
     }
 }
 
-async fn own(client: &Client, namespace: &str) -> Result<Chosen, String> {
+async fn own(client: &Client, namespace: &str) -> Result<PrometheusSource, String> {
     let missing = not_ours(client, namespace, rights_for_container_metrics()).await?;
     let container_metrics = match missing.first() {
         None => Ok(()),
@@ -149,12 +140,12 @@ async fn own(client: &Client, namespace: &str) -> Result<Chosen, String> {
                 .unwrap_or_default()
         )),
     };
-    Ok(Chosen::Own { container_metrics })
+    Ok(PrometheusSource::Own { container_metrics })
 }
 
 /// The Prometheus that an operator runs, if there is exactly one, which takes the
 /// monitors of every namespace by labels that we can give them.
-async fn operated(client: &Client) -> Option<Chosen> {
+async fn operated(client: &Client) -> Option<PrometheusSource> {
     let services: Api<Service> = Api::all(client.clone());
     let found = services
         .list(&ListParams::default().labels("operated-prometheus=true"))
@@ -185,7 +176,7 @@ async fn operated(client: &Client) -> Option<Chosen> {
         eprintln!("  prometheus  the cluster's, in {namespace}, does not look at our namespace");
         return None;
     }
-    Some(Chosen::Operated {
+    Some(PrometheusSource::Operated {
         namespace,
         service: service.metadata.name?,
         pod_selector,
@@ -214,7 +205,7 @@ fn monitor_labels(spec: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-async fn thanos(client: &Client, enables_monitoring: bool) -> Result<Chosen, String> {
+async fn thanos(client: &Client, enables_monitoring: bool) -> Result<PrometheusSource, String> {
     if !enables_monitoring && !user_workloads_are_monitored(client).await? {
         return Err(
             "monitoring of user workloads is off, so OpenShift's Prometheus does not scrape Tempo; \
@@ -244,7 +235,7 @@ async fn thanos(client: &Client, enables_monitoring: bool) -> Result<Chosen, Str
             None
         }
     };
-    Ok(Chosen::Thanos { url, ca_pem })
+    Ok(PrometheusSource::Thanos { url, ca_pem })
 }
 
 /// The cluster's own settings of monitoring: one key of a YAML text.

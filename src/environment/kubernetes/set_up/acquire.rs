@@ -8,7 +8,9 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use crate::environment::kubernetes::clean_up::tear_down::{Limits, Target, hangs_on, tear_down};
+use crate::environment::kubernetes::clean_up::tear_down::{
+    TeardownLimits, TeardownTarget, tear_down,
+};
 use crate::environment::kubernetes::cluster::api_error::ApiError;
 use crate::environment::kubernetes::cluster::deletion::until_gone;
 use crate::environment::kubernetes::cluster::names::RUN_LABEL;
@@ -16,8 +18,9 @@ use crate::environment::kubernetes::cluster::retry::persist;
 use crate::environment::kubernetes::holder::examine::{Liveness, examine, holder_of, run_of, who};
 use crate::environment::kubernetes::holder::lease::{ABANDONED_AFTER, LeaseKeeper};
 use crate::environment::kubernetes::holder::process::{
-    HOLDER_ANNOTATION, HeldHere, Holder, Known, judge_here,
+    HOLDER_ANNOTATION, HeldByThisProcess, Holder, LocalLiveness, judge_here,
 };
+use crate::environment::kubernetes::watch::conditions::hangs_on;
 use crate::process::{Interrupt, Signal};
 
 /// How long the API server may be away when a namespace is made or read.
@@ -33,7 +36,7 @@ pub struct AcquireRequest<'a> {
     pub manifest: serde_json::Value,
     pub holder: Holder,
     /// Of the teardown of an abandoned run, and of a deletion under way.
-    pub limits: Limits,
+    pub limits: TeardownLimits,
     pub interrupt: &'a Interrupt,
     /// Gets a line for what takes long.
     pub progress: &'a dyn Fn(&str),
@@ -41,11 +44,11 @@ pub struct AcquireRequest<'a> {
 
 /// A namespace that is ours until this is dropped: then nobody renews its Lease.
 /// Keep it until the teardown is done.
-pub struct HeldNamespace {
+pub struct NamespaceHold {
     pub namespace: String,
     pub uid: String,
     pub lease: LeaseKeeper,
-    _held: HeldHere,
+    _held: HeldByThisProcess,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,10 +89,10 @@ pub enum AcquireError {
 pub async fn acquire(
     client: &Client,
     request: AcquireRequest<'_>,
-) -> Result<HeldNamespace, AcquireError> {
+) -> Result<NamespaceHold, AcquireError> {
     let manifest = with_holder(&request.manifest, &request.holder)?;
     let namespace = manifest.metadata.name.clone().unwrap_or_default();
-    let held = HeldHere::new(request.holder.run);
+    let held = HeldByThisProcess::new(request.holder.run);
     for _ in 0..ATTEMPTS {
         if let Some(uid) = create(client, &manifest, &request.holder).await? {
             return with_lease(client, &manifest, uid, held, &request).await;
@@ -167,20 +170,20 @@ async fn with_lease(
     client: &Client,
     manifest: &Namespace,
     uid: String,
-    held: HeldHere,
+    held: HeldByThisProcess,
     request: &AcquireRequest<'_>,
-) -> Result<HeldNamespace, AcquireError> {
+) -> Result<NamespaceHold, AcquireError> {
     let namespace = manifest.metadata.name.clone().unwrap_or_default();
     let labels = own_labels(manifest);
     match LeaseKeeper::start(client, &namespace, &request.holder, labels).await {
-        Ok(lease) => Ok(HeldNamespace {
+        Ok(lease) => Ok(NamespaceHold {
             namespace,
             uid,
             lease,
             _held: held,
         }),
         Err(error) => {
-            let target = Target::new(&namespace, request.holder.run).with_uid(&uid);
+            let target = TeardownTarget::new(&namespace, request.holder.run).with_uid(&uid);
             let what = match tear_down(client, &target, request.limits, request.progress).await {
                 Ok(_) => format!("create a Lease in namespace {namespace}"),
                 Err(failed) => format!(
@@ -229,7 +232,7 @@ async fn make_way(
         (request.progress)(&format!(
             "namespace {name} of {who} is being deleted; waiting until it is gone"
         ));
-        if holder_of(&found).is_some_and(|holder| judge_here(&holder) == Known::Live) {
+        if holder_of(&found).is_some_and(|holder| judge_here(&holder) == LocalLiveness::Live) {
             // That run tears down itself, under its own limits.
             return wait_until_gone(&namespaces, name, uid, request.limits).await;
         }
@@ -253,7 +256,7 @@ async fn make_way(
             "namespace {name} was left behind by {who} ({why}): removing it first"
         ));
     }
-    let target = Target::new(name, run).with_uid(uid);
+    let target = TeardownTarget::new(name, run).with_uid(uid);
     match tear_down(client, &target, request.limits, request.progress).await {
         Ok(_) => Ok(()),
         Err(failed) => Err(AcquireError::NotCleaned {
@@ -268,7 +271,7 @@ async fn wait_until_gone(
     namespaces: &Api<Namespace>,
     name: &str,
     uid: &str,
-    limits: Limits,
+    limits: TeardownLimits,
 ) -> Result<(), AcquireError> {
     let waited = limits.namespace_deletion;
     until_gone(namespaces, name, uid, Instant::now() + waited)

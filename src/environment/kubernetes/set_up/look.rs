@@ -3,124 +3,153 @@
 use jiff::Timestamp;
 
 use crate::environment::EnvironmentError;
-use crate::environment::kubernetes::cluster::client::reachable;
+use crate::environment::kubernetes::cluster::client::{Connected, reachable};
+use crate::environment::kubernetes::failed;
 use crate::environment::kubernetes::manifests::blueprint::Flavor;
-use crate::environment::kubernetes::prerequisites::object_storage::{self, Credentials};
-use crate::environment::kubernetes::prerequisites::prometheus::{self, Chosen};
-use crate::environment::kubernetes::prerequisites::{self, Wanted, rights};
-use crate::environment::kubernetes::{Found, KubernetesEnvironment, failed};
+use crate::environment::kubernetes::prerequisites::credentials::{self, Credentials};
+use crate::environment::kubernetes::prerequisites::prometheus::{self, PrometheusSource};
+use crate::environment::kubernetes::prerequisites::{self, Requirements, rights};
 use crate::error_chain::chain;
-use crate::profile::StorageKind;
+use crate::plan::Plan;
+use crate::plan::kubernetes::KubernetesSite;
+use crate::profile::{Storage, StorageKind};
 use crate::settings::PrometheusChoice;
 
-impl KubernetesEnvironment {
-    /// Step 1: whatever is missing is named at once; nothing is created.
-    pub(in crate::environment::kubernetes) async fn look_at_the_cluster(
-        &self,
-    ) -> Result<(), EnvironmentError> {
-        if self.found.get().is_some() {
-            return Ok(());
-        }
-        let version = reachable(&self.connected)
+/// What the look at the cluster gave.
+#[derive(Debug)]
+pub struct ClusterFacts {
+    pub version: String,
+    pub flavor: Flavor,
+    pub prometheus: PrometheusSource,
+    pub credentials: Credentials,
+}
+
+/// Whatever is missing is named at once; nothing is created.
+///
+/// # Errors
+/// [`EnvironmentError::Prerequisites`], and a cluster that does not answer.
+pub async fn look_at_the_cluster(
+    connected: &Connected,
+    plan: &Plan,
+    site: &KubernetesSite,
+) -> Result<ClusterFacts, EnvironmentError> {
+    let token = prometheus_token(site)?;
+    let version = reachable(connected)
+        .await
+        .map_err(|err| failed(chain(&err)))?;
+    eprintln!(
+        "  cluster     {}, context {} (Kubernetes {version})",
+        connected.server, connected.context
+    );
+    let client = &connected.client;
+    let wanted = Requirements {
+        namespace: site.namespace.clone(),
+        variant: plan.profile.tempo.variant,
+        storage_class: site.storage_class.clone(),
+        node_selector: plan.profile.tempo.node_selector.clone(),
+        own_prometheus: !matches!(site.prometheus, PrometheusChoice::Url(_)),
+    };
+    let (mut found, credentials) = futures::join!(
+        prerequisites::look(client, &wanted),
+        find_credentials(connected, &plan.profile.storage, site)
+    );
+    let prometheus = prometheus::choose(
+        client,
+        found.flavor,
+        &site.prometheus,
+        token,
+        &site.namespace,
+        site.enable_user_workload_monitoring,
+    )
+    .await;
+    for why in [credentials.as_ref().err(), prometheus.as_ref().err()] {
+        found.others.extend(why.cloned());
+    }
+    if let Ok(prometheus) = &prometheus {
+        let missing = missing_beside(connected, site, prometheus, found.flavor).await;
+        found.others.extend(missing);
+    }
+    for warning in &found.warnings {
+        eprintln!("  warning     {warning}");
+    }
+    let (Ok(credentials), Ok(prometheus), true) = (credentials, prometheus, found.all_met()) else {
+        return Err(EnvironmentError::Prerequisites {
+            tempo: found.tempo.is_ok(),
+            otel: found.otel.is_ok(),
+            in_full: found.to_string(),
+        });
+    };
+    eprintln!("  prometheus  {}", prometheus.describe());
+    Ok(ClusterFacts {
+        version,
+        flavor: found.flavor,
+        prometheus,
+        credentials,
+    })
+}
+
+/// Bearer token of a Prometheus that the user names.
+fn prometheus_token(site: &KubernetesSite) -> Result<Option<String>, EnvironmentError> {
+    let Some(path) = &site.prometheus_token_file else {
+        return Ok(None);
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_string())),
+        Err(err) => Err(failed(format!(
+            "--prometheus-token-file: cannot read {}: {err}",
+            path.display()
+        ))),
+    }
+}
+
+/// What the chosen Prometheus and the gateway lack.
+async fn missing_beside(
+    connected: &Connected,
+    site: &KubernetesSite,
+    prometheus: &PrometheusSource,
+    flavor: Flavor,
+) -> Vec<String> {
+    let mut rights = Vec::new();
+    if matches!(
+        prometheus,
+        PrometheusSource::Operated { .. } | PrometheusSource::Thanos { .. }
+    ) {
+        rights.extend(rights::rights_of_monitored(flavor));
+    }
+    if flavor == Flavor::OpenShift {
+        rights.extend(rights::rights_of_gateway());
+    }
+    let asked = rights::not_ours(&connected.client, &site.namespace, rights).await;
+    let mut missing = match asked {
+        Ok(missing) => rights::tell_rights(&missing),
+        Err(why) => vec![format!("permissions: cannot be asked for: {why}")],
+    };
+    if let PrometheusSource::Named { url, token } = prometheus {
+        let answers = async {
+            let client = prometheus::client_of(url, token.clone(), None)?;
+            let asked = client.single_value("vector(1)", Timestamp::now()).await;
+            asked.map_err(|err| chain(&err))
+        };
+        missing.extend(answers.await.err().map(|why| format!("Prometheus: {why}")));
+    }
+    missing
+}
+
+async fn find_credentials(
+    connected: &Connected,
+    storage: &Storage,
+    site: &KubernetesSite,
+) -> Result<Credentials, String> {
+    match storage.kind {
+        StorageKind::Minio => Credentials::random(),
+        StorageKind::S3 => {
+            credentials::find(
+                &connected.client,
+                storage,
+                site.s3_credentials.as_ref(),
+                &connected.default_namespace,
+            )
             .await
-            .map_err(|err| failed(chain(&err)))?;
-        eprintln!(
-            "  cluster     {}, context {} (Kubernetes {version})",
-            self.connected.server, self.connected.context
-        );
-        let client = &self.connected.client;
-        let settings = &self.options.settings;
-        let wanted = Wanted {
-            namespace: self.options.namespace.clone(),
-            variant: self.options.profile.tempo.variant,
-            storage_class: settings.storage_class.clone(),
-            node_selector: self.options.profile.tempo.node_selector.clone(),
-            own_prometheus: !matches!(settings.prometheus, PrometheusChoice::Url(_)),
-        };
-        let (mut found, credentials) = futures::join!(
-            prerequisites::look(client, &wanted),
-            self.find_credentials()
-        );
-        let chosen = prometheus::choose(
-            client,
-            found.flavor,
-            &settings.prometheus,
-            self.options.prometheus_token.clone(),
-            &self.options.namespace,
-            settings.enable_user_workload_monitoring,
-        )
-        .await;
-        for why in [credentials.as_ref().err(), chosen.as_ref().err()] {
-            found.others.extend(why.cloned());
-        }
-        if let Ok(chosen) = &chosen {
-            let missing = self.missing_beside(chosen, found.flavor).await;
-            found.others.extend(missing);
-        }
-        for warning in &found.warnings {
-            eprintln!("  warning     {warning}");
-        }
-        let (Ok(credentials), Ok(chosen), true) = (credentials, chosen, found.all_met()) else {
-            return Err(failed(found.to_string()));
-        };
-        eprintln!("  prometheus  {}", chosen.describe());
-        *self.blueprint.lock().expect("no holder panics") =
-            self.options.blueprint(found.flavor, chosen.scraper());
-        let looked_at = Found {
-            version,
-            prometheus: chosen,
-            credentials,
-        };
-        // Two looks at once find the same.
-        let _ = self.found.set(looked_at);
-        Ok(())
-    }
-
-    /// What the chosen Prometheus and the gateway lack.
-    async fn missing_beside(&self, chosen: &Chosen, flavor: Flavor) -> Vec<String> {
-        let mut rights = Vec::new();
-        if matches!(chosen, Chosen::Operated { .. } | Chosen::Thanos { .. }) {
-            rights.extend(rights::rights_of_monitored(flavor));
-        }
-        if flavor == Flavor::OpenShift {
-            rights.extend(rights::rights_of_gateway());
-        }
-        let client = &self.connected.client;
-        let asked = rights::not_ours(client, &self.options.namespace, rights).await;
-        let mut missing = match asked {
-            Ok(missing) => rights::tell_rights(&missing),
-            Err(why) => vec![format!("permissions: cannot be asked for: {why}")],
-        };
-        if let Chosen::Named { url, token } = chosen {
-            let answers = async {
-                let client = prometheus::client_of(url, token.clone(), None)?;
-                let asked = client.single_value("vector(1)", Timestamp::now()).await;
-                asked.map_err(|err| chain(&err))
-            };
-            missing.extend(answers.await.err().map(|why| format!("Prometheus: {why}")));
-        }
-        missing
-    }
-
-    async fn find_credentials(&self) -> Result<Credentials, String> {
-        let storage = &self.options.profile.storage;
-        match storage.kind {
-            StorageKind::Minio => Credentials::random(),
-            StorageKind::S3 => {
-                let given = self
-                    .options
-                    .settings
-                    .s3_credentials
-                    .as_ref()
-                    .map_err(ToString::to_string)?;
-                object_storage::find(
-                    &self.connected.client,
-                    storage,
-                    given.as_ref(),
-                    &self.connected.default_namespace,
-                )
-                .await
-            }
         }
     }
 }

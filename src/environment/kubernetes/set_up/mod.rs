@@ -2,6 +2,6 @@
 //! everything judged before a workload exists.
 
 pub mod acquire;
-mod look;
-mod prometheus;
-mod steps;
+pub mod look;
+pub mod prometheus;
+pub mod steps;

@@ -10,20 +10,21 @@ use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 
+use super::steps::Steps;
+use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::create::create_all;
-use crate::environment::kubernetes::cluster::names::{PROMETHEUS, TEMPO_CA_BUNDLE};
-use crate::environment::kubernetes::cluster::port_forward::ChoosePod;
+use crate::environment::kubernetes::cluster::names::{PROMETHEUS, TEMPO, TEMPO_CA_BUNDLE};
+use crate::environment::kubernetes::cluster::port_forward::{ChoosePod, PortForward};
 use crate::environment::kubernetes::cluster::retry::Pauses;
-use crate::environment::kubernetes::evidence::cores;
+use crate::environment::kubernetes::evidence::cores::{self, Cores};
+use crate::environment::kubernetes::failed;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Scraper};
-use crate::environment::kubernetes::prerequisites::prometheus::{self, Chosen};
+use crate::environment::kubernetes::prerequisites::prometheus::{self, PrometheusSource};
 use crate::environment::kubernetes::watch::conditions::{Progress, deployment_ready, is_ready};
 use crate::environment::kubernetes::watch::pods::{component_of, own_pods, tempo_pods};
 use crate::environment::kubernetes::watch::view::View;
-use crate::environment::kubernetes::{KubernetesEnvironment, failed};
-use crate::environment::{Environment as _, EnvironmentError};
 use crate::error_chain::chain;
 use crate::metrics::{NoNumber, PrometheusClient};
 
@@ -31,111 +32,137 @@ use crate::metrics::{NoNumber, PrometheusClient};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-impl KubernetesEnvironment {
+/// Who is asked for the run's metrics, and the way there.
+pub struct PrometheusAccess {
+    pub client: PrometheusClient,
+    /// Kept open while the client is in use.
+    _port_forward: Option<PortForward>,
+}
+
+/// The namespace before the first load: what runs then must go on running.
+pub struct BeforeLoad {
+    pub view: View,
+    pub cores: Cores,
+    /// Why nobody has the kubelets' metrics of Tempo's containers.
+    pub no_container_metrics: Option<String>,
+}
+
+/// PromQL matchers of Tempo's pods; the operator names all of them so.
+pub fn tempo_selector(namespace: &str) -> String {
+    format!("namespace=\"{namespace}\",pod=~\"{TEMPO}-.+\"")
+}
+
+/// The same of the kubelets' series of Tempo's containers. The rows without a
+/// container are sums over the pod.
+pub fn container_selector(namespace: &str) -> String {
+    format!("{},container!=\"\"", tempo_selector(namespace))
+}
+
+impl Steps<'_> {
     /// Step 7.
-    pub(in crate::environment::kubernetes) async fn create_prometheus(
-        &self,
-    ) -> Result<(), EnvironmentError> {
-        let (here, blueprint) = (self.here()?, self.blueprint());
-        let limit = self.options.ready_timeout;
-        let chosen = &self.found()?.prometheus;
+    pub async fn create_prometheus(&self) -> Result<PrometheusAccess, EnvironmentError> {
+        let (namespace, blueprint) = (self.namespace, self.blueprint);
+        let limit = self.plan.ready_timeout;
         match &blueprint.scraper {
             Scraper::Own { .. } => {
                 // A pod that mounts what is not there yet waits for minutes.
-                if let Some(secret) = manifests::client_certificate(&blueprint) {
+                if let Some(secret) = manifests::client_certificate(blueprint) {
                     let there = |view: &View| match view.secrets.contains_key(&secret)
                         && view.config_maps.contains_key(TEMPO_CA_BUNDLE)
                     {
                         true => Progress::Done,
                         false => Progress::Waiting(format!(
-                            "no Secret {secret} or no ConfigMap {} of the Tempo operator yet",
-                            TEMPO_CA_BUNDLE
+                            "no Secret {secret} or no ConfigMap {TEMPO_CA_BUNDLE} of the Tempo \
+                             operator yet"
                         )),
                     };
-                    here.until("Tempo's certificates", limit, there).await?;
+                    namespace
+                        .until("Tempo's certificates", limit, there)
+                        .await?;
                 }
-                create_all(&here.client, &manifests::own_prometheus(&blueprint)).await?;
+                create_all(&namespace.client, &manifests::own_prometheus(blueprint)).await?;
                 let ready = |view: &View| deployment_ready(view, PROMETHEUS);
-                let waited = here.until("our own Prometheus", limit, ready).await;
+                let waited = namespace.until("our own Prometheus", limit, ready).await;
                 self.or_explain(waited).await?;
             }
             Scraper::Monitors { .. } => {
-                create_all(&here.client, &manifests::monitors(&blueprint)).await?;
+                create_all(&namespace.client, &manifests::monitors(blueprint)).await?;
             }
             Scraper::Foreign => {}
         }
-        let client = self.prometheus_client(chosen).await?;
-        self.up().prometheus = Some(client);
-        Ok(())
+        self.prometheus_access().await
     }
 
-    async fn prometheus_client(
-        &self,
-        chosen: &Chosen,
-    ) -> Result<PrometheusClient, EnvironmentError> {
-        let (here, blueprint) = (self.here()?, self.blueprint());
-        let made = match chosen {
-            Chosen::Named { url, token } => prometheus::client_of(url, token.clone(), None),
-            Chosen::Thanos { url, ca_pem } => {
+    async fn prometheus_access(&self) -> Result<PrometheusAccess, EnvironmentError> {
+        let namespace = self.namespace;
+        let (made, port_forward) = match &self.cluster.prometheus {
+            PrometheusSource::Named { url, token } => {
+                (prometheus::client_of(url, token.clone(), None), None)
+            }
+            PrometheusSource::Thanos { url, ca_pem } => {
                 let account = manifests::METRICS_ACCOUNT;
-                let token = short_lived_token(&here.client, &blueprint, account)
+                let token = short_lived_token(&namespace.client, self.blueprint, account)
                     .await
                     .map_err(failed)?;
-                prometheus::client_of(url, Some(token), ca_pem.as_deref())
+                let client = prometheus::client_of(url, Some(token), ca_pem.as_deref());
+                (client, None)
             }
-            Chosen::Own { .. } => {
-                let watch = Arc::clone(&here.watch);
+            PrometheusSource::Own { .. } => {
+                let watch = Arc::clone(&namespace.watch);
                 let choose: ChoosePod = Arc::new(move || {
                     let view = watch.view();
                     let pod = own_pods(&view, PROMETHEUS).find(|pod| is_ready(pod));
                     pod.map(|pod| pod.name_any())
                 });
                 let port = prometheus::WEB_PORT;
-                let url = self.open_way(&here.namespace, choose, port).await?;
-                prometheus::client_of(&url, None, None)
+                let forward = self
+                    .open_port_forward(&namespace.name, choose, port)
+                    .await?;
+                let client = prometheus::client_of(&forward.url(), None, None);
+                (client, Some(forward))
             }
-            Chosen::Operated {
-                namespace,
+            PrometheusSource::Operated {
+                namespace: theirs,
                 pod_selector,
                 ..
             } => {
-                let pod = ready_pod(&here.client, namespace, pod_selector)
+                let pod = ready_pod(&namespace.client, theirs, pod_selector)
                     .await
                     .map_err(failed)?;
                 let choose: ChoosePod = Arc::new(move || Some(pod.clone()));
-                let url = self
-                    .open_way(namespace, choose, prometheus::WEB_PORT)
-                    .await?;
-                prometheus::client_of(&url, None, None)
+                let port = prometheus::WEB_PORT;
+                let forward = self.open_port_forward(theirs, choose, port).await?;
+                let client = prometheus::client_of(&forward.url(), None, None);
+                (client, Some(forward))
             }
         };
-        made.map_err(failed)
+        Ok(PrometheusAccess {
+            client: made.map_err(failed)?,
+            _port_forward: port_forward,
+        })
     }
 
     /// Tempo's series must be there before the load: without them nothing of it
     /// could be judged.
-    async fn await_series(&self) -> Result<(), EnvironmentError> {
-        let here = self.here()?;
-        let prometheus = self
-            .prometheus()
-            .ok_or_else(|| failed("Prometheus is not there yet"))?;
-        let components = self.blueprint().tempo_components();
-        let view = here.watch.view();
+    async fn await_series(&self, client: &PrometheusClient) -> Result<(), EnvironmentError> {
+        let namespace = self.namespace;
+        let components = self.blueprint.tempo_components();
+        let view = namespace.watch.view();
         // A gateway is not Tempo, and has other metrics.
         let counted = tempo_pods(&view).filter(|pod| {
             component_of(pod).is_some_and(|component| components.contains(&component))
         });
         let wanted = counted.count() as f64;
-        let selector = self.tempo_selector();
+        let selector = tempo_selector(&namespace.name);
         // Of a pod several ports may be scraped.
         let expression = format!("count(sum by (pod) (process_start_time_seconds{{{selector}}}))");
-        let chosen = &self.found()?.prometheus;
-        let limit = self.options.ready_timeout.max(chosen.scrape_interval() * 4);
+        let source = &self.cluster.prometheus;
+        let limit = self.plan.ready_timeout.max(source.scrape_interval() * 4);
         let began = Instant::now();
         let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
         let waiting = async {
             loop {
-                let seen = prometheus.single_value(&expression, Timestamp::now()).await;
+                let seen = client.single_value(&expression, Timestamp::now()).await;
                 let last_seen = match seen {
                     Ok(count) if count >= wanted => return Ok(()),
                     Ok(count) => format!("series of {count} of {wanted} pods"),
@@ -150,63 +177,46 @@ impl KubernetesEnvironment {
                     return Err(failed(format!(
                         "Prometheus ({}) has not scraped Tempo within {:.0} s: {last_seen}; with \
                          --prometheus own the run brings its own",
-                        chosen.describe(),
+                        source.describe(),
                         limit.as_secs_f64()
                     )));
                 }
                 tokio::select! {
-                    signal = here.interrupt.wait() => {
+                    signal = namespace.interrupt.wait() => {
                         return Err(EnvironmentError::Interrupted(signal));
                     }
                     () = pauses.pause_until(began + limit) => {}
                 }
             }
         };
-        self.waits.during(waiting).await
+        namespace.waits.during(waiting).await
     }
 
-    /// Before the first load: Tempo's series are there, and what runs now must go
-    /// on running.
-    pub(in crate::environment::kubernetes) async fn note_what_is_up(
+    /// Before the first load: waits for Tempo's series, and looks at what runs.
+    pub async fn look_before_load(
         &self,
-    ) -> Result<(), EnvironmentError> {
-        if self.up().healthy.is_some() {
-            return Ok(());
-        }
-        self.await_series().await?;
-        self.note_cores().await?;
-        self.look_for_container_metrics().await;
-        let view = self.here()?.watch.view();
-        self.up().healthy = Some(view);
-        Ok(())
+        client: &PrometheusClient,
+    ) -> Result<BeforeLoad, EnvironmentError> {
+        self.await_series(client).await?;
+        Ok(BeforeLoad {
+            cores: cores::of_pods(self.namespace).await,
+            no_container_metrics: self.no_container_metrics(client).await,
+            view: self.namespace.watch.view(),
+        })
     }
 
-    async fn note_cores(&self) -> Result<(), EnvironmentError> {
-        // Another run may have found a place elsewhere, but not much else there.
-        let known = self.up().cores;
-        if known.k6.is_none() || known.collector.is_none() {
-            let found = cores::of_pods(self.here()?).await;
-            self.up().cores = found;
+    /// A Prometheus of the cluster may or may not have the kubelets' metrics; what
+    /// ours has is known.
+    async fn no_container_metrics(&self, client: &PrometheusClient) -> Option<String> {
+        let source = &self.cluster.prometheus;
+        if let PrometheusSource::Own { container_metrics } = source {
+            return container_metrics.clone().err();
         }
-        Ok(())
-    }
-
-    /// A Prometheus of the cluster may or may not have the kubelets' metrics.
-    async fn look_for_container_metrics(&self) {
-        let Ok(found) = self.found() else { return };
-        if matches!(found.prometheus, Chosen::Own { .. }) {
-            return;
-        }
-        let Some(prometheus) = self.prometheus() else {
-            return;
-        };
-        let selector = self.container_selector();
+        let selector = container_selector(&self.namespace.name);
         let expression = format!("count(container_memory_working_set_bytes{{{selector}}})");
-        let asked = prometheus.single_value(&expression, Timestamp::now()).await;
-        if let Err(why) = asked {
-            let why = format!("{} has none: {}", found.prometheus.describe(), chain(&why));
-            self.up().no_container_metrics = Some(why);
-        }
+        let asked = client.single_value(&expression, Timestamp::now()).await;
+        let why = asked.err()?;
+        Some(format!("{} has none: {}", source.describe(), chain(&why)))
     }
 }
 

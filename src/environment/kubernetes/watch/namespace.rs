@@ -14,16 +14,16 @@ use crate::process::Interrupt;
 
 /// A namespace of ours.
 #[derive(Clone)]
-pub struct InNamespace {
+pub struct WatchedNamespace {
     pub client: Client,
-    pub namespace: String,
+    pub name: String,
     pub watch: Arc<NamespaceWatch>,
     pub interrupt: Interrupt,
     /// When we waited for the cluster, for the account of our own share.
     pub waits: Arc<Waits>,
 }
 
-impl InNamespace {
+impl WatchedNamespace {
     /// Waits for a condition; the error says what was last seen.
     pub async fn until(
         &self,

@@ -23,7 +23,7 @@ const FAILURE_FADES: Duration = Duration::from_secs(40);
 
 /// What the watches of a namespace know.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct WatchState {
     pub view: View,
     /// Kinds that have not been listed yet; the view is not complete before.
     pub pending: BTreeSet<Kind>,
@@ -44,7 +44,7 @@ pub struct WatchFailure {
     pub refused_since: Option<Instant>,
 }
 
-impl Seen {
+impl WatchState {
     /// Notes news of a kind at `now`.
     pub fn heard(&mut self, kind: Kind, now: Instant) {
         self.pending.remove(&kind);
@@ -156,7 +156,7 @@ impl From<WaitError> for EnvironmentError {
 
 /// How long to wait, and how long for a state that looks stuck.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct WaitLimits {
     pub limit: Duration,
     pub grace: Duration,
 }
@@ -164,9 +164,9 @@ pub struct Limits {
 /// Waits until `condition` holds of what `source` sees. `what` names the object
 /// and the condition in errors.
 pub async fn until(
-    source: &watch::Receiver<Seen>,
+    source: &watch::Receiver<WatchState>,
     what: &str,
-    limits: Limits,
+    limits: WaitLimits,
     interrupt: &Interrupt,
     condition: impl Fn(&View) -> Progress,
 ) -> Result<(), WaitError> {
@@ -203,7 +203,7 @@ pub async fn until(
 }
 
 /// The next change; never, once nothing can change any more.
-async fn changed(source: &mut watch::Receiver<Seen>) {
+async fn changed(source: &mut watch::Receiver<WatchState>) {
     if source.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -212,12 +212,12 @@ async fn changed(source: &mut watch::Receiver<Seen>) {
 /// Decides when waiting is over. Times are those since its start.
 struct Patience<'a> {
     what: &'a str,
-    limits: Limits,
+    limits: WaitLimits,
     stuck_since: Option<Duration>,
 }
 
 impl<'a> Patience<'a> {
-    fn new(what: &'a str, limits: Limits) -> Self {
+    fn new(what: &'a str, limits: WaitLimits) -> Self {
         Self {
             what,
             limits,

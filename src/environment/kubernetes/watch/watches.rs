@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::conditions::Progress;
 use super::view::{Kind, Objects, View};
-use super::wait::{self, GRACE, Limits, Seen, WaitError};
+use super::wait::{self, GRACE, WaitError, WaitLimits, WatchState};
 use crate::environment::kubernetes::cluster::api_error::{watch_answer, watch_words};
 use crate::environment::kubernetes::cluster::retry::Pauses;
 use crate::process::Interrupt;
@@ -35,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Watches of a namespace. They end when this is dropped.
 pub struct NamespaceWatch {
-    seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<WatchState>,
     _tasks: JoinSet<()>,
 }
 
@@ -46,9 +46,9 @@ impl NamespaceWatch {
     /// The watches outlive an API server that is gone for a while; what was seen
     /// last stays in the view meanwhile.
     pub fn start(client: &Client, namespace: &str, kinds: &[Kind]) -> Self {
-        let (sender, seen) = watch::channel(Seen {
+        let (sender, seen) = watch::channel(WatchState {
             pending: kinds.iter().copied().collect(),
-            ..Seen::default()
+            ..WatchState::default()
         });
         let mut watches = Watches {
             client,
@@ -82,7 +82,7 @@ impl NamespaceWatch {
         condition: impl Fn(&View) -> Progress,
     ) -> Result<(), WaitError> {
         let grace = GRACE;
-        self.until_within(what, Limits { limit, grace }, interrupt, condition)
+        self.until_within(what, WaitLimits { limit, grace }, interrupt, condition)
             .await
     }
 
@@ -90,7 +90,7 @@ impl NamespaceWatch {
     pub async fn until_within(
         &self,
         what: &str,
-        limits: Limits,
+        limits: WaitLimits,
         interrupt: &Interrupt,
         condition: impl Fn(&View) -> Progress,
     ) -> Result<(), WaitError> {
@@ -99,12 +99,12 @@ impl NamespaceWatch {
 }
 
 /// Where in a view the objects of a kind are.
-type Place<K> = fn(&mut View) -> &mut Objects<K>;
+type Field<K> = fn(&mut View) -> &mut Objects<K>;
 
 struct Watches<'a> {
     client: &'a Client,
     namespace: &'a str,
-    sender: Arc<watch::Sender<Seen>>,
+    sender: Arc<watch::Sender<WatchState>>,
     tasks: JoinSet<()>,
 }
 
@@ -125,7 +125,7 @@ impl Watches<'_> {
         }
     }
 
-    fn typed<K>(&mut self, kind: Kind, place: Place<K>)
+    fn typed<K>(&mut self, kind: Kind, place: Field<K>)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
         K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -134,14 +134,14 @@ impl Watches<'_> {
         self.spawn(kind, api, place);
     }
 
-    fn custom(&mut self, kind: Kind, place: Place<DynamicObject>) {
+    fn custom(&mut self, kind: Kind, place: Field<DynamicObject>) {
         let custom = kind.custom().expect("only custom resources come here");
         let api = Api::namespaced_with(self.client.clone(), self.namespace, &custom.resource());
         self.spawn(kind, api, place);
     }
 
     /// kube asks for metadata only where this type is asked for.
-    fn metadata<K>(&mut self, kind: Kind, place: Place<PartialObjectMeta<K>>)
+    fn metadata<K>(&mut self, kind: Kind, place: Field<PartialObjectMeta<K>>)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
         K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -150,7 +150,7 @@ impl Watches<'_> {
         self.spawn(kind, api, place);
     }
 
-    fn spawn<K>(&mut self, kind: Kind, api: Api<K>, place: Place<K>)
+    fn spawn<K>(&mut self, kind: Kind, api: Api<K>, place: Field<K>)
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
@@ -174,9 +174,9 @@ impl Watches<'_> {
 
 /// Takes a watch's news over. A list replaces all at once, when it is complete.
 fn apply<K: Resource + Clone>(
-    sender: &watch::Sender<Seen>,
+    sender: &watch::Sender<WatchState>,
     kind: Kind,
-    place: Place<K>,
+    place: Field<K>,
     listing: &mut BTreeMap<String, Arc<K>>,
     event: watcher::Event<K>,
 ) {
@@ -207,7 +207,7 @@ fn apply<K: Resource + Clone>(
     }
 }
 
-fn note(sender: &watch::Sender<Seen>, kind: Kind, error: &watcher::Error) {
+fn note(sender: &watch::Sender<WatchState>, kind: Kind, error: &watcher::Error) {
     let answer = watch_answer(error);
     // An old resource version: the watcher lists anew by itself.
     if answer == Some(410) {
@@ -233,7 +233,7 @@ mod tests {
 
     /// A watch of pods that is fed by hand.
     struct Fed {
-        sender: watch::Sender<Seen>,
+        sender: watch::Sender<WatchState>,
         listing: BTreeMap<String, Arc<Pod>>,
     }
 
@@ -241,16 +241,16 @@ mod tests {
         fn new() -> Self {
             let pending = [Kind::Pods].into();
             Self {
-                sender: watch::Sender::new(Seen {
+                sender: watch::Sender::new(WatchState {
                     pending,
-                    ..Seen::default()
+                    ..WatchState::default()
                 }),
                 listing: BTreeMap::new(),
             }
         }
 
         fn event(&mut self, event: watcher::Event<Pod>) -> Vec<String> {
-            let place: Place<Pod> = |view| &mut view.pods;
+            let place: Field<Pod> = |view| &mut view.pods;
             apply(&self.sender, Kind::Pods, place, &mut self.listing, event);
             self.sender.borrow().view.pods.keys().cloned().collect()
         }

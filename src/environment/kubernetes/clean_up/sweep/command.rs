@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{SweepOptions, sweep};
-use crate::environment::kubernetes::clean_up::tear_down::Limits;
+use crate::environment::kubernetes::clean_up::tear_down::TeardownLimits;
 use crate::environment::kubernetes::cluster::client::{connect, reachable};
 use crate::process::Interrupt;
 use crate::settings::{CR_DELETION_TIMEOUT, kubernetes::NAMESPACE_DELETION_TIMEOUT, values};
@@ -72,7 +72,7 @@ impl SweepArgs {
         let options = SweepOptions {
             namespace: self.namespace,
             dry_run: self.dry_run,
-            limits: Limits {
+            limits: TeardownLimits {
                 cr_deletion: self.cr_deletion_timeout,
                 namespace_deletion: self.namespace_deletion_timeout,
             },

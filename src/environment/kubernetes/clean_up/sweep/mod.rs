@@ -12,7 +12,9 @@ use kube::{Api, Client, ResourceExt};
 
 use crate::environment::kubernetes::clean_up::cluster_objects::{self, ClusterObject};
 use crate::environment::kubernetes::clean_up::tally::Tally;
-use crate::environment::kubernetes::clean_up::tear_down::{Limits, Target, tear_down};
+use crate::environment::kubernetes::clean_up::tear_down::{
+    TeardownLimits, TeardownTarget, tear_down,
+};
 use crate::environment::kubernetes::cluster::api_error::ApiError;
 use crate::environment::kubernetes::cluster::names::{NAMESPACE_LABEL, RUN_LABEL};
 use crate::environment::kubernetes::cluster::retry::persist;
@@ -29,7 +31,7 @@ pub struct SweepOptions<'a> {
     pub namespace: Option<String>,
     /// Only tell what would be removed.
     pub dry_run: bool,
-    pub limits: Limits,
+    pub limits: TeardownLimits,
     pub interrupt: &'a Interrupt,
 }
 
@@ -41,7 +43,7 @@ impl SweepOptions<'_> {
 
 /// What came of it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepReport {
     /// Removed, or to be removed in a dry run: namespaces and cluster-scoped
     /// objects without one.
     pub removed: usize,
@@ -57,7 +59,7 @@ pub async fn sweep(
     client: &Client,
     options: &SweepOptions<'_>,
     say: &dyn Fn(&str),
-) -> Result<Swept, ApiError> {
+) -> Result<SweepReport, ApiError> {
     // Before the namespaces: an object that is made later belongs to a run that
     // began later, whose namespace might not be in our list.
     let deadline = Instant::now() + API_LIMIT;
@@ -70,7 +72,7 @@ pub async fn sweep(
         .into_iter()
         .filter(|namespace| options.covers(&namespace.name_any()))
         .collect();
-    let mut swept = Swept::default();
+    let mut swept = SweepReport::default();
     if let Some(asked) = &options.namespace
         && ours.is_empty()
     {
@@ -162,7 +164,7 @@ async fn sweep_namespace(
     }
     say(&format!("{found}, removing it"));
     let uid = namespace.metadata.uid.as_deref().unwrap_or_default();
-    let target = Target::new(&name, run_of(namespace).unwrap_or_default()).with_uid(uid);
+    let target = TeardownTarget::new(&name, run_of(namespace).unwrap_or_default()).with_uid(uid);
     let progress = |line: &str| say(&format!("namespace {name}: {line}"));
     let (removed, errors) = match tear_down(client, &target, options.limits, &progress).await {
         Ok(removed) => (removed, Vec::new()),
@@ -189,7 +191,7 @@ async fn sweep_objects(
     objects: &[ClusterObject],
     options: &SweepOptions<'_>,
     say: &dyn Fn(&str),
-    swept: &mut Swept,
+    swept: &mut SweepReport,
 ) -> Result<(), ApiError> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let mut runs: BTreeMap<&str, Option<String>> = BTreeMap::new();
@@ -309,7 +311,7 @@ mod tests {
         let options = SweepOptions {
             namespace: namespace.map(str::to_owned),
             dry_run: true,
-            limits: Limits {
+            limits: TeardownLimits {
                 cr_deletion: Duration::ZERO,
                 namespace_deletion: Duration::ZERO,
             },

@@ -1,7 +1,7 @@
 use super::*;
 use rstest::rstest;
 
-const LIMITS: Limits = Limits {
+const LIMITS: WaitLimits = WaitLimits {
     limit: Duration::from_secs(60),
     grace: Duration::from_secs(10),
 };
@@ -87,7 +87,7 @@ fn the_next_look_without_a_change_is_when_something_ends(
 #[case::twice_with_a_long_time_between(false, &[0, 60], false)]
 fn a_refusal_counts(#[case] pending: bool, #[case] seconds: &[u64], #[case] counts: bool) {
     let start = Instant::now();
-    let mut seen = Seen::default();
+    let mut seen = WatchState::default();
     if pending {
         seen.pending.insert(Kind::Pods);
     }
@@ -102,7 +102,7 @@ fn a_refusal_counts(#[case] pending: bool, #[case] seconds: &[u64], #[case] coun
 #[test]
 fn a_refusal_is_over_when_the_watch_fails_otherwise() {
     let now = Instant::now();
-    let mut seen = Seen::default();
+    let mut seen = WatchState::default();
     let (forbidden, gone) = (|| "forbidden".to_owned(), || "refused".to_owned());
     seen.failed(Kind::Pods, forbidden(), Some(403), now);
     seen.failed(Kind::Pods, gone(), None, now);
@@ -114,7 +114,7 @@ fn a_refusal_is_over_when_the_watch_fails_otherwise() {
 fn failures_are_told_once_for_all_kinds_and_until_they_are_over() {
     let start = Instant::now();
     let second = |second| start + Duration::from_secs(second);
-    let mut seen = Seen::default();
+    let mut seen = WatchState::default();
     for kind in [Kind::Jobs, Kind::Pods] {
         seen.failed(kind, "connection refused".to_owned(), None, second(0));
     }
@@ -140,12 +140,12 @@ fn failures_are_told_once_for_all_kinds_and_until_they_are_over() {
 }
 
 /// A source without a cluster.
-fn source() -> (watch::Sender<Seen>, watch::Receiver<Seen>) {
-    watch::channel(Seen::default())
+fn source() -> (watch::Sender<WatchState>, watch::Receiver<WatchState>) {
+    watch::channel(WatchState::default())
 }
 
-fn short(limit_ms: u64, grace_ms: u64) -> Limits {
-    Limits {
+fn short(limit_ms: u64, grace_ms: u64) -> WaitLimits {
+    WaitLimits {
         limit: Duration::from_millis(limit_ms),
         grace: Duration::from_millis(grace_ms),
     }
@@ -162,7 +162,7 @@ fn has_pod(view: &View) -> Progress {
     }
 }
 
-fn add_pod(seen: &mut Seen) {
+fn add_pod(seen: &mut WatchState) {
     let pods = std::sync::Arc::make_mut(&mut seen.view.pods);
     pods.insert("minio-0".to_owned(), Default::default());
 }

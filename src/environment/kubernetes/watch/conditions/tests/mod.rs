@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::Progress;
-use crate::environment::kubernetes::clean_up::tear_down::hangs_on;
 use crate::environment::kubernetes::cluster::deletion::StillThere;
+use crate::environment::kubernetes::watch::conditions::hangs_on;
 use crate::environment::kubernetes::watch::view::{Objects, View};
 
 /// Objects of a namespace, to be changed and then looked at.

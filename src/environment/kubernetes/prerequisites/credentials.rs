@@ -1,5 +1,5 @@
-//! Where Tempo keeps its blocks, and the credentials for it. They are only ever
-//! in memory and in the Secret of the run.
+//! The credentials of where Tempo keeps its blocks. They are only ever in memory
+//! and in the Secret of the run.
 
 use std::fmt;
 
@@ -7,10 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
 use crate::environment::kubernetes::cluster::api_error::words;
-use crate::environment::kubernetes::cluster::names::S3_SECRET;
-use crate::environment::kubernetes::manifests::blueprint::StoragePlan;
-use crate::plan::kubernetes::DEFAULT_MINIO_SIZE;
-use crate::profile::{Storage, StorageKind};
+use crate::profile::Storage;
 use crate::settings::S3Credentials;
 
 /// Random bytes of MinIO's password, of which it wants at least 8 characters.
@@ -43,31 +40,6 @@ impl Credentials {
             access_key_id: "tempo".into(),
             secret_access_key: URL_SAFE_NO_PAD.encode(bytes),
         })
-    }
-}
-
-/// The plan of a profile's storage section.
-pub fn plan_of(storage: &Storage) -> StoragePlan {
-    match storage.kind {
-        StorageKind::Minio => StoragePlan::Minio {
-            size: storage
-                .size
-                .clone()
-                .unwrap_or_else(|| DEFAULT_MINIO_SIZE.into()),
-        },
-        StorageKind::S3 => StoragePlan::S3 {
-            // The profile's rules demand a bucket.
-            bucket: storage.bucket.clone().unwrap_or_default(),
-            region: storage.region.clone(),
-            endpoint: storage.endpoint.clone().unwrap_or_else(|| {
-                let region = storage.region.as_deref().unwrap_or("us-east-1");
-                format!("https://s3.{region}.amazonaws.com")
-            }),
-            secret_name: storage
-                .secret_name
-                .clone()
-                .unwrap_or_else(|| S3_SECRET.into()),
-        },
     }
 }
 
@@ -171,25 +143,5 @@ mod tests {
         assert!(one.secret_access_key.len() >= 32);
         assert_ne!(one, other);
         assert_eq!(format!("{one:?}"), "Credentials(…)");
-    }
-
-    #[test]
-    fn aws_needs_no_endpoint() {
-        let storage = Storage {
-            kind: StorageKind::S3,
-            bucket: Some("b".into()),
-            region: Some("us-east-2".into()),
-            ..Storage::default()
-        };
-        let StoragePlan::S3 {
-            endpoint,
-            secret_name,
-            ..
-        } = plan_of(&storage)
-        else {
-            panic!("an external store");
-        };
-        assert_eq!(endpoint, "https://s3.us-east-2.amazonaws.com");
-        assert_eq!(secret_name, "tempo-s3");
     }
 }

@@ -237,8 +237,8 @@ fn load(dir: &Path, profile: TraceProfile, duration_ms: u64) -> Load {
     }
 }
 
-fn ingestion(corpus: &Corpus, base: &str, duration_ms: u64, traces: u32) -> IngestionLoad {
-    IngestionLoad {
+fn ingestion(corpus: &Corpus, base: &str, duration_ms: u64, traces: u32) -> IngestionScenario {
+    IngestionScenario {
         url: format!("{base}/v1/traces").parse().expect("a URL"),
         rate_per_1000s: 20_000,
         requests: planned_iterations(20_000, duration_ms),
@@ -303,7 +303,7 @@ async fn bodies_are_byte_for_byte_those_that_rust_fills() {
         let server = Arc::new(Server::default());
         let base = server.start().await;
         let mut load = load(dir.path(), profile, 2000);
-        load.ingestion = Some(IngestionLoad {
+        load.ingestion = Some(IngestionScenario {
             warmup_requests: 10,
             ..ingestion(&corpus, &base, 2000, traces)
         });
@@ -418,7 +418,7 @@ async fn queries_follow_the_mix_and_ask_for_known_traces() {
     };
     for known_traces in [Some(known), None] {
         let mut load = load(dir.path(), TraceProfile::Small, 2000);
-        load.query = Some(QueryLoad {
+        load.query = Some(QueryScenario {
             base_url: base.clone(),
             rate_per_1000s: 40_000,
             queries: planned_iterations(40_000, 2000),
@@ -498,7 +498,7 @@ async fn read_back_tells_missing_partial_and_altered_apart() {
     }
     let base = server.start().await;
     let mut load = load(dir.path(), TraceProfile::Medium, 10_000);
-    load.readback = Some(ReadbackLoad {
+    load.readback = Some(ReadbackScenario {
         base_url: base,
         traces: (0..8).collect(),
         vus: 2,

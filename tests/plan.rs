@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rstest::rstest;
 use tempo_perf::k6::Run;
+use tempo_perf::k6::solve::LoadError;
 use tempo_perf::plan::Capabilities;
 use tempo_perf::plan::checks::{self, Measure, PlannedCheck};
-use tempo_perf::plan::load::LoadError;
 use tempo_perf::plan::{Plan, PlanError, plan, render};
 use tempo_perf::profile::{self, CollectorMode, Profile, Slo, TraceProfile};
 use tempo_perf::settings::{Settings, Target, TestType};

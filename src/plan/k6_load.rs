@@ -10,7 +10,8 @@ use super::checks::Measure;
 use super::{Plan, PlannedCheck};
 use crate::corpus::Corpus;
 use crate::k6::load::{
-    IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations, scenario_ms,
+    IngestionScenario, KnownTraces, Load, QueryScenario, ReadbackScenario, planned_iterations,
+    scenario_ms,
 };
 use crate::k6::{Run, query_mix};
 use crate::settings::TestType;
@@ -64,7 +65,7 @@ pub fn ingestion(
         duration_ms: millis(duration),
         scenario_ms: scenario_ms(millis(duration)),
         graceful_stop_ms: millis(PUSH_TIMEOUT + Duration::from_secs(5)),
-        ingestion: Some(IngestionLoad {
+        ingestion: Some(IngestionScenario {
             url: push.clone(),
             rate_per_1000s: rate,
             requests: planned_iterations(rate, millis(duration)),
@@ -108,7 +109,7 @@ pub fn query(
         duration_ms: millis(plan.warmup + plan.duration),
         scenario_ms: scenario_ms(millis(plan.warmup + plan.duration)),
         graceful_stop_ms: millis(QUERY_TIMEOUT + Duration::from_secs(5)),
-        query: Some(QueryLoad {
+        query: Some(QueryScenario {
             base_url: base.as_str().trim_end_matches('/').to_string(),
             rate_per_1000s: rate,
             queries: planned_iterations(rate, millis(plan.warmup + plan.duration)),
@@ -148,7 +149,7 @@ pub fn read_back(
         duration_ms: millis(deadline + QUERY_TIMEOUT),
         scenario_ms: scenario_ms(millis(deadline + QUERY_TIMEOUT)),
         graceful_stop_ms: millis(QUERY_TIMEOUT),
-        readback: Some(ReadbackLoad {
+        readback: Some(ReadbackScenario {
             base_url: base.as_str().trim_end_matches('/').to_string(),
             traces,
             vus: READ_BACK_VUS,

@@ -6,7 +6,6 @@ mod capabilities;
 pub mod checks;
 pub mod k6_load;
 pub mod kubernetes;
-pub mod load;
 mod not_applied;
 mod overrides;
 pub mod render;
@@ -19,13 +18,13 @@ use serde::Serialize;
 
 use crate::corpus::Corpus;
 use crate::k6;
+use crate::k6::solve::{self, IngestionLoad, LoadError, QueryLoad};
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::profile::Profile;
 use crate::settings::{Malformed, PrometheusChoice, Settings, Target, TestType};
 use crate::units::{EventRate, Pretty};
 use checks::{Measure, PlannedCheck};
 use kubernetes::KubernetesPlan;
-use load::{IngestionLoad, LoadError, QueryLoad};
 
 pub use capabilities::Capabilities;
 pub use not_applied::NotApplied;
@@ -150,8 +149,8 @@ pub fn plan(
 ) -> Result<Plan, PlanError> {
     let (profile, replaced) = overrides::with_overrides(profile, settings, target, sizes)?;
     let corpus = Corpus::generate(profile.k6.ingestion.trace_profile, settings.seed);
-    let ingestion = load::ingestion(&profile.k6, &corpus)?;
-    let query = load::query(&profile.k6)?;
+    let ingestion = solve::ingestion(&profile.k6, &corpus)?;
+    let query = solve::query(&profile.k6)?;
     let (duration, duration_from) = match (settings.duration, profile.k6.duration) {
         (Some(given), _) => (given, "DURATION"),
         (None, Some(given)) => (given, "k6.duration"),

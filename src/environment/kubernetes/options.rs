@@ -7,7 +7,7 @@ use super::object_storage;
 use crate::corpus::Corpus;
 use crate::environment::EnvironmentError;
 use crate::error_chain::chain;
-use crate::plan::load;
+use crate::k6::solve;
 use crate::profile::Profile;
 use crate::settings::kubernetes::COLLECTOR_IMAGE;
 use crate::settings::{KubernetesSettings, Settings, TestType};
@@ -67,7 +67,7 @@ impl KubernetesOptions {
             })
             .transpose()?;
         let corpus = Corpus::generate(profile.k6.ingestion.trace_profile, settings.seed);
-        let ingestion = load::ingestion(&profile.k6, &corpus)
+        let ingestion = solve::ingestion(&profile.k6, &corpus)
             .map_err(|err| EnvironmentError::Failed(chain(&err)))?;
         let most = if load_is_known {
             (

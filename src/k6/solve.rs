@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::query_mix;
 use crate::corpus::Corpus;
-use crate::k6::load::solve_ingestion;
-use crate::k6::query_mix;
 use crate::profile::{CollectorMode, K6, QuerySpec, TraceProfile, Vus};
 use crate::units::{ByteRate, EventRate};
 
@@ -34,12 +33,6 @@ pub struct IngestionLoad {
 }
 
 impl IngestionLoad {
-    /// The rate that k6 is given: a whole number of requests in 1,000 s.
-    pub fn planned_bytes_per_second(&self) -> ByteRate {
-        let requests = self.requests_per_second.per_thousand_seconds() as f64 / 1000.0;
-        ByteRate::from_bytes_per_second(requests * self.mean_request_bytes)
-    }
-
     pub fn traces_per_second(&self) -> EventRate {
         EventRate::per_second(
             self.requests_per_second.as_per_second() * f64::from(self.traces_per_request),
@@ -139,6 +132,39 @@ pub fn query(k6: &K6) -> Result<QueryLoad, LoadError> {
     })
 }
 
+/// A target rate turned into requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SolvedIngestion {
+    pub traces_per_request: u32,
+    pub requests: EventRate,
+}
+
+/// Spans that a request holds at most, unless the profile says otherwise.
+const MAX_SPANS_PER_REQUEST: f64 = 512.0;
+/// Requests a second below which a request holds fewer traces.
+const MIN_REQUESTS_PER_SECOND: f64 = 10.0;
+
+/// How to send this corpus at this rate. The rate is exact over whole cycles
+/// of the corpus. Traces per request: as many as 512 spans and ten requests a
+/// second allow, at least one, at most the corpus.
+pub fn solve_ingestion(
+    corpus: &Corpus,
+    rate: ByteRate,
+    traces_per_request: Option<u32>,
+) -> SolvedIngestion {
+    let traces = rate.bytes_per_second() / corpus.mean_bytes_per_trace();
+    let solved = traces_per_request.unwrap_or_else(|| {
+        (MAX_SPANS_PER_REQUEST / corpus.mean_spans_per_trace())
+            .min(traces / MIN_REQUESTS_PER_SECOND)
+            .floor() as u32
+    });
+    let traces_per_request = solved.clamp(1, corpus.payload_count() as u32);
+    SolvedIngestion {
+        traces_per_request,
+        requests: EventRate::per_second(traces / f64::from(traces_per_request)),
+    }
+}
+
 /// The most traces whose request keeps the limit whichever they are.
 fn most_traces(corpus: &Corpus) -> u32 {
     (1..=corpus.payload_count() as u32)
@@ -168,5 +194,36 @@ mod tests {
     fn users_for_answers_of_a_second_within_the_profile(#[case] rate: f64, #[case] expected: u32) {
         let vus = Vus { min: 2, max: 20 };
         assert_eq!(allocated_vus(EventRate::per_second(rate), vus), expected);
+    }
+
+    #[test]
+    fn the_solved_rate_carries_the_target() {
+        let corpus = Corpus::generate(TraceProfile::Large, 1);
+        for mb in [0.1, 1.0, 5.0, 23.0] {
+            let solved = solve_ingestion(&corpus, ByteRate::from_mb_per_second(mb), None);
+            let rate = solved.requests.per_thousand_seconds() as f64 / 1000.0;
+            let bytes = rate * f64::from(solved.traces_per_request) * corpus.mean_bytes_per_trace();
+            let target = ByteRate::from_mb_per_second(mb).bytes_per_second();
+            assert!(
+                (bytes / target - 1.0).abs() < 0.001,
+                "{mb} MB/s: {bytes} B/s"
+            );
+        }
+    }
+
+    #[test]
+    fn a_slow_load_sends_one_trace_a_request() {
+        let corpus = Corpus::generate(TraceProfile::Large, 1);
+        let slow = solve_ingestion(&corpus, ByteRate::from_mb_per_second(0.1), None);
+        assert_eq!(slow.traces_per_request, 1);
+        let fast = solve_ingestion(&corpus, ByteRate::from_mb_per_second(23.0), None);
+        assert_eq!(fast.traces_per_request, 7, "512 spans of 65 a trace");
+    }
+
+    #[test]
+    fn a_request_is_never_larger_than_the_corpus() {
+        let corpus = Corpus::generate(TraceProfile::Xlarge, 1);
+        let solved = solve_ingestion(&corpus, ByteRate::from_mb_per_second(5.0), Some(1000));
+        assert_eq!(solved.traces_per_request, 17);
     }
 }

@@ -2,6 +2,7 @@
 //! and how to run it; the modules below are in the order of the data's way.
 
 pub mod case;
+pub mod checks;
 pub mod corpus;
 pub mod environment;
 pub mod error_chain;
@@ -19,4 +20,3 @@ pub mod report;
 pub mod settings;
 pub mod tools;
 pub mod units;
-pub mod verdict;

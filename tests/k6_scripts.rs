@@ -18,6 +18,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use prost::Message;
 use serde_json::{Value, json};
+use tempo_perf::checks::k6_values;
 use tempo_perf::corpus::Corpus;
 use tempo_perf::corpus::identity::hex;
 use tempo_perf::k6::Run;
@@ -30,7 +31,6 @@ use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::profile::TraceProfile;
 use tempo_perf::settings::Settings;
 use tempo_perf::tools::{Progress, Tool, Toolbox};
-use tempo_perf::verdict::k6_values;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const RUN: u32 = 77;

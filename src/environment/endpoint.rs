@@ -12,11 +12,11 @@ use url::Url;
 use super::k6_process::K6Process;
 use super::local::{ScrapeJob, prometheus_child};
 use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start, requests};
+use crate::checks::Capabilities;
 use crate::error_chain::chain;
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::metrics::exposition::{self, CounterSnapshot};
 use crate::metrics::{PrometheusClient, http_client};
-use crate::plan::Capabilities;
 use crate::process::{Child, Interrupt, Supervisor, WorkDir};
 use crate::report::{Component, OutputDir};
 use crate::settings::Settings;
@@ -210,7 +210,7 @@ impl Environment for EndpointEnvironment {
         Capabilities {
             tempo_metrics: match found.no_metrics {
                 None => Ok(super::SELECTOR.into()),
-                Some(why) => Err(why),
+                Some(why) => Err(why.into()),
             },
             collector_metrics: super::COLLECTOR_SELECTOR.into(),
             container_metrics: Err("there are no containers".into()),

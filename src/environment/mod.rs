@@ -16,10 +16,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use url::Url;
 
+use crate::checks::Capabilities;
 use crate::k6::{self, load::Load};
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::plan::Capabilities;
 use crate::process::Signal;
 use crate::profile::Profile;
 use crate::report::{Component, OutputDir};

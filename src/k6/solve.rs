@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::query_mix;
+use super::{Run, query_mix};
 use crate::corpus::Corpus;
 use crate::profile::{CollectorMode, K6, QuerySpec, TraceProfile, Vus};
 use crate::units::{ByteRate, EventRate};
@@ -53,6 +53,44 @@ pub struct QueryLoad {
     pub built_in_mix: bool,
     pub allocated_vus: u32,
     pub max_vus: u32,
+}
+
+/// The load of a case, and for how long it is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct SolvedLoad<'a> {
+    pub ingestion: &'a IngestionLoad,
+    pub query: &'a QueryLoad,
+    /// Of the window; the warm-up is not in it.
+    pub duration: Duration,
+}
+
+/// The schedule of a k6 run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// Of iterations.
+    pub rate: EventRate,
+    pub allocated_vus: u32,
+    pub max_vus: u32,
+}
+
+impl SolvedLoad<'_> {
+    /// When iterations of a run are due, and who is there to do them; none where
+    /// nothing is due at a time.
+    pub fn schedule(&self, run: Run) -> Option<Schedule> {
+        match run {
+            Run::Seeding | Run::Ingestion => Some(Schedule {
+                rate: self.ingestion.requests_per_second,
+                allocated_vus: self.ingestion.allocated_vus,
+                max_vus: self.ingestion.max_vus,
+            }),
+            Run::Query => Some(Schedule {
+                rate: self.query.queries_per_second,
+                allocated_vus: self.query.allocated_vus,
+                max_vus: self.query.max_vus,
+            }),
+            Run::ReadBack => None,
+        }
+    }
 }
 
 /// A load that no k6 run could put on.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::checks::Measure;
-use super::{Plan, PlannedCheck};
+use super::Plan;
+use crate::checks::{Measure, PlannedCheck};
 use crate::corpus::Corpus;
 use crate::k6::load::{
     IngestionScenario, KnownTraces, Load, QueryScenario, ReadbackScenario, planned_iterations,
@@ -189,18 +189,14 @@ fn empty(plan: &Plan, corpus_dir: &Path, start_at: Option<jiff::Timestamp>) -> L
 /// The planned thresholds of a run, as k6 takes them.
 fn thresholds(checks: &[PlannedCheck], of: Run) -> BTreeMap<String, Vec<String>> {
     let mut thresholds: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for check in checks.iter().filter(|check| check.not_applicable.is_none()) {
-        if let Measure::Threshold {
-            run,
-            metric,
-            expression,
-        } = &check.measure
-            && *run == of
+    for check in checks.iter().filter(|check| check.applies()) {
+        if let Measure::Threshold(threshold) = &check.measure
+            && threshold.run == of
         {
             thresholds
-                .entry(metric.clone())
+                .entry(threshold.metric.clone())
                 .or_default()
-                .push(expression.clone());
+                .push(threshold.expression.clone());
         }
     }
     thresholds

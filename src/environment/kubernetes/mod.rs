@@ -46,10 +46,10 @@ use url::Url;
 
 use super::requests;
 use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start, TimedStage};
+use crate::checks::{Capabilities, Reason};
 use crate::k6::Run;
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::plan::Capabilities;
 use crate::process::{Interrupt, Supervisor, WorkDir};
 use crate::profile::{Profile, Variant};
 use crate::report::{Component, OutputDir};
@@ -322,7 +322,7 @@ impl Environment for KubernetesEnvironment {
 
     fn capabilities(&self) -> Capabilities {
         let up = self.up();
-        let unknown = || "the cores of its node are not known: nodes cannot be read".to_string();
+        let unknown = || Reason::from("the cores of its node are not known: nodes cannot be read");
         let overrides = self.blueprint().overrides;
         let tuning = overrides.and_then(|overrides| overrides.ingester);
         let idle = tuning.as_ref().and_then(|it| it.trace_idle_period);
@@ -336,8 +336,10 @@ impl Environment for KubernetesEnvironment {
             tempo_metrics: Ok(self.tempo_selector()),
             collector_metrics: format!("namespace=\"{namespace}\",pod=~\"perf-collector-.+\""),
             container_metrics: match &up.no_container_metrics {
-                Some(why) => Err(why.clone()),
-                None => container_metrics.map(|()| self.container_selector()),
+                Some(why) => Err(why.clone().into()),
+                None => container_metrics
+                    .map(|()| self.container_selector())
+                    .map_err(Reason::from),
             },
             collector_cpu: Ok(()),
             k6_cores: up.k6_cores.map(Some).ok_or_else(unknown),

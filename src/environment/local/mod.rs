@@ -18,11 +18,11 @@ pub use parts::{Backend, Part};
 
 use super::k6_process::K6Process;
 use super::{Addresses, Environment, EnvironmentError, K6Finished, K6Start};
+use crate::checks::Capabilities;
 use crate::error_chain::chain;
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::metrics::{PrometheusClient, exposition, http_client};
-use crate::plan::Capabilities;
 use crate::process::{
     Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir, is_address_in_use, until_ready,
 };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rstest::rstest;
-use tempo_perf::checks::{Capabilities, Measure, PlannedCheck};
+use tempo_perf::checks::{Capabilities, Measure, PlannedCheck, variable_values};
 use tempo_perf::k6::Run;
 use tempo_perf::k6::solve::LoadError;
 use tempo_perf::plan::{Plan, PlanError, plan, render};
@@ -407,6 +407,16 @@ fn of(variable: &str) -> Slo {
     Slo {
         of: Some(variable.into()),
         ..slo("mine", 1.0)
+    }
+}
+
+#[test]
+fn every_variable_that_a_profile_may_use_has_a_value_of_its_kind() {
+    let plan = planned(&built_in("1x-demo"), &Settings::default()).expect("a plan");
+    let values = variable_values(plan.load(), "job=\"tempo\"");
+    for variable in profile::variables::KNOWN {
+        let number = values[variable.name].parse::<f64>();
+        assert_eq!(number.is_ok(), variable.numeric, "{}", variable.name);
     }
 }
 

@@ -2,34 +2,25 @@
 //! try. What only one family knows is in its file.
 
 use super::check::{Check, Outcome};
-use super::{Observations, PlannedCheck, k6_values};
+use super::{Facts, Observations, PlannedCheck, k6_values};
 use crate::k6::Run;
-use crate::k6::solve::{Schedule, SolvedLoad};
+use crate::k6::solve::Schedule;
 use crate::units::Significant;
 
 /// Answer times from which all users being busy explains dropped iterations.
 const BUSY_USERS: f64 = 0.8;
 
 /// Sets `likely_cause` of every failed check.
-pub(super) fn explain(
-    planned: &[PlannedCheck],
-    load: SolvedLoad<'_>,
-    seen: &Observations,
-    checks: &mut [Check],
-) {
+pub(super) fn explain(planned: &[PlannedCheck], facts: Facts<'_>, checks: &mut [Check]) {
     for (check, planned) in checks.iter_mut().zip(planned) {
         if check.failed() {
-            check.likely_cause = cause(planned, load, seen, check);
+            check.likely_cause = cause(planned, facts, check);
         }
     }
 }
 
-fn cause(
-    planned: &PlannedCheck,
-    load: SolvedLoad<'_>,
-    seen: &Observations,
-    check: &Check,
-) -> Option<String> {
+fn cause(planned: &PlannedCheck, facts: Facts<'_>, check: &Check) -> Option<String> {
+    let seen = facts.seen;
     if let Some(dead) = seen.dead_components.first() {
         let first_line = dead.lines().next().unwrap_or(dead);
         return Some(format!("{first_line}; its log is beside the report"));
@@ -40,7 +31,7 @@ fn cause(
     let family = planned.measure.family();
     match (check.outcome, &check.reason) {
         (Outcome::Unmeasured, Some(why)) => family.cause_of_no_value(why, seen),
-        _ => family.cause(check, load, seen),
+        _ => family.cause(check, facts),
     }
 }
 
@@ -69,7 +60,7 @@ pub(super) fn refusals(seen: &Observations) -> Option<String> {
 }
 
 /// By Little's law, whether all virtual users were busy waiting for answers.
-pub(super) fn users(load: SolvedLoad<'_>, seen: &Observations, run: Run) -> Option<String> {
+pub(super) fn users(Facts { load, seen }: Facts<'_>, run: Run) -> Option<String> {
     let summary = seen.summary(run).ok()?;
     let Schedule {
         rate,

@@ -1,6 +1,5 @@
 //! One check after the run: what was observed, its bound and one of four outcomes.
 
-use std::fmt;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
@@ -85,39 +84,23 @@ impl Bound {
     }
 
     pub fn holds(&self, value: f64) -> bool {
-        let above = self.min.is_none_or(|min| {
-            if self.exclusive {
-                value > min
-            } else {
-                value >= min
-            }
-        });
-        let below = self.max.is_none_or(|max| {
-            if self.exclusive {
-                value < max
-            } else {
-                value <= max
-            }
-        });
-        // A NaN is neither.
-        above && below && !value.is_nan()
+        let reached = |limit: f64| value == limit && !self.exclusive;
+        // A NaN is neither above nor below, and holds not even for no limit at all.
+        !value.is_nan()
+            && self.min.is_none_or(|min| value > min || reached(min))
+            && self.max.is_none_or(|max| value < max || reached(max))
     }
 }
 
 /// Why there is no value, or why there cannot be one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{0}")]
 #[serde(transparent)]
 pub struct Reason(String);
 
-impl From<&str> for Reason {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl From<String> for Reason {
-    fn from(text: String) -> Self {
-        Self(text)
+impl<T: Into<String>> From<T> for Reason {
+    fn from(text: T) -> Self {
+        Self(text.into())
     }
 }
 
@@ -132,12 +115,6 @@ impl Deref for Reason {
 
     fn deref(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self)
     }
 }
 

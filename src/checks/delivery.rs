@@ -3,11 +3,9 @@
 use serde::Serialize;
 
 use super::check::{Bound, Check, Reason, Source};
-use super::{Capabilities, Family, Finding, Measure, Observations, PlannedCheck};
-use crate::k6::solve::SolvedLoad;
+use super::{Capabilities, Facts, Family, Finding, Measure, Observations, PlannedCheck};
 use crate::profile::{CollectorMode, Profile};
 use crate::settings::TestType;
-use crate::units::Unit;
 
 /// Of what was pushed and what Tempo counted: more at Tempo is as wrong as less.
 const NEITHER_LOST_NOR_GAINED: Bound = Bound::between(0.0, 0.0);
@@ -25,45 +23,38 @@ pub(super) fn planned(profile: &Profile, test_type: TestType) -> Vec<PlannedChec
     if test_type == TestType::Query {
         return Vec::new();
     }
+    let check = |measure: DeliveryMeasure, name, unit, bound| {
+        PlannedCheck::new(name, Source::Load, Measure::Delivery(measure), bound, unit)
+    };
     let queued = profile.k6.ingestion.collector == CollectorMode::Queued;
     let twice = queued.then(|| "a queued collector may send a request again".into());
-    [SpansAtTempo, BytesAtTempo, OtherDiscardedSpans]
-        .map(|measure| {
-            let (name, unit, bound, not_applicable) = match measure {
-                SpansAtTempo => (
-                    "spans lost before Tempo",
-                    "spans".into(),
-                    NEITHER_LOST_NOR_GAINED,
-                    None,
-                ),
-                BytesAtTempo => (
-                    "bytes lost before Tempo",
-                    Unit::Bytes,
-                    NEITHER_LOST_NOR_GAINED,
-                    twice.clone(),
-                ),
-                OtherDiscardedSpans => (
-                    "spans discarded in Tempo",
-                    "spans".into(),
-                    Bound::NONE,
-                    None,
-                ),
-            };
-            PlannedCheck {
-                name: name.into(),
-                source: Source::Load,
-                measure: Measure::Delivery(measure),
-                bound,
-                unit,
-                of_performance: false,
-                not_applicable,
-            }
-        })
-        .into()
+    vec![
+        check(
+            SpansAtTempo,
+            "spans lost before Tempo",
+            "spans",
+            NEITHER_LOST_NOR_GAINED,
+        ),
+        PlannedCheck {
+            not_applicable: twice,
+            ..check(
+                BytesAtTempo,
+                "bytes lost before Tempo",
+                "B",
+                NEITHER_LOST_NOR_GAINED,
+            )
+        },
+        check(
+            OtherDiscardedSpans,
+            "spans discarded in Tempo",
+            "spans",
+            Bound::NONE,
+        ),
+    ]
 }
 
 impl Family for DeliveryMeasure {
-    fn expression(&self, _: &PlannedCheck, _: &Observations) -> String {
+    fn expression(&self, _: &str, _: &Observations) -> String {
         match self {
             SpansAtTempo => {
                 "spans accepted or rate-limited - Δtempo_distributor_spans_received_total \
@@ -77,12 +68,8 @@ impl Family for DeliveryMeasure {
         .into()
     }
 
-    fn finding(
-        &self,
-        _: &PlannedCheck,
-        _: SolvedLoad<'_>,
-        seen: &Observations,
-    ) -> Result<Finding, Reason> {
+    fn finding(&self, _: &str, facts: Facts<'_>) -> Result<Finding, Reason> {
+        let seen = facts.seen;
         if let Some(restarted) = &seen.tempo_restarted {
             return Ok(Finding::Violated(restarted.clone()));
         }
@@ -108,7 +95,7 @@ impl Family for DeliveryMeasure {
         }))
     }
 
-    fn cause(&self, check: &Check, _: SolvedLoad<'_>, _: &Observations) -> Option<String> {
+    fn cause(&self, check: &Check, _: Facts<'_>) -> Option<String> {
         let cause = match self {
             SpansAtTempo if check.observed.is_some_and(|lost| lost > 0.0) => {
                 "requests were answered, but Tempo did not count their spans: something between \

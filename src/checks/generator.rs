@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::check::{Bound, Check, Outcome, Reason, Source};
 use super::{
-    Capabilities, Family, Finding, Measure, Notation, Observations, PlannedCheck, k6_values, loads,
+    Capabilities, Facts, Family, Finding, Measure, Notation, Observations, PlannedCheck, k6_values,
+    loads,
 };
 use crate::k6::Run;
-use crate::k6::solve::SolvedLoad;
 use crate::settings::{Target, TestType};
-use crate::units::{Significant, Unit};
+use crate::units::Significant;
 
 /// Share of its cores from which a generator or collector counts as busy.
 const BUSY_CORES: f64 = 0.9;
@@ -55,30 +55,22 @@ pub(super) fn planned(test_type: TestType, target: Target, cores: usize) -> Vec<
 
 impl GeneratorMeasure {
     fn planned(self, target: Target, cores: f64) -> PlannedCheck {
-        let (name, unit, most) = match self {
+        let (name, most, unit) = match self {
             ScheduleLag(run) => (
                 format!("schedule lag p95, {run}"),
-                Unit::Milliseconds,
                 MAX_SCHEDULE_LAG_MS,
+                "ms",
             ),
-            StartLag(run) => (
-                format!("late start, {run}"),
-                Unit::Milliseconds,
-                MAX_START_LAG_MS,
-            ),
-            K6Cores(run) => (format!("k6 CPU, {run}"), "cores".into(), BUSY_CORES * cores),
-            MachineCores => ("machine CPU".into(), "cores".into(), BUSY_MACHINE * cores),
-            CollectorCores => ("collector CPU".into(), "cores".into(), BUSY_CORES * cores),
+            StartLag(run) => (format!("late start, {run}"), MAX_START_LAG_MS, "ms"),
+            K6Cores(run) => (format!("k6 CPU, {run}"), BUSY_CORES * cores, "cores"),
+            MachineCores => ("machine CPU".into(), BUSY_MACHINE * cores, "cores"),
+            CollectorCores => ("collector CPU".into(), BUSY_CORES * cores, "cores"),
         };
         let elsewhere = self == MachineCores && target == Target::Kubernetes;
+        let measure = Measure::Generator(self);
         PlannedCheck {
-            name,
-            source: Source::Generator,
-            measure: Measure::Generator(self),
-            bound: Bound::at_most(most),
-            unit,
-            of_performance: false,
             not_applicable: elsewhere.then(|| "the load does not run on this machine".into()),
+            ..PlannedCheck::new(name, Source::Generator, measure, Bound::at_most(most), unit)
         }
     }
 
@@ -93,7 +85,7 @@ impl GeneratorMeasure {
 }
 
 impl Family for GeneratorMeasure {
-    fn expression(&self, _: &PlannedCheck, _: &Observations) -> String {
+    fn expression(&self, _: &str, _: &Observations) -> String {
         match self {
             ScheduleLag(_) => {
                 "actual minus planned start of iterations, p95, less a period for each drop"
@@ -105,14 +97,10 @@ impl Family for GeneratorMeasure {
         .into()
     }
 
-    fn finding(
-        &self,
-        _: &PlannedCheck,
-        load: SolvedLoad<'_>,
-        seen: &Observations,
-    ) -> Result<Finding, Reason> {
+    fn finding(&self, _: &str, facts: Facts<'_>) -> Result<Finding, Reason> {
+        let seen = facts.seen;
         let value = match self {
-            ScheduleLag(run) => schedule_lag_ms(*run, load, seen)?,
+            ScheduleLag(run) => schedule_lag_ms(*run, facts)?,
             StartLag(run) => k6_values::start_lag_ms(seen.summary(*run)?)?,
             K6Cores(run) => seen.run(*run)?.cores.clone()?,
             MachineCores => seen.machine_cores.clone()?,
@@ -121,7 +109,7 @@ impl Family for GeneratorMeasure {
         Ok(Finding::Value(value))
     }
 
-    fn cause(&self, _: &Check, _: SolvedLoad<'_>, _: &Observations) -> Option<String> {
+    fn cause(&self, _: &Check, _: Facts<'_>) -> Option<String> {
         let cause = match self {
             ScheduleLag(_) | StartLag(_) | K6Cores(_) => {
                 "the load generator got too little CPU: run a smaller load, batch more with \
@@ -161,7 +149,7 @@ impl Family for GeneratorMeasure {
     }
 }
 
-fn schedule_lag_ms(run: Run, load: SolvedLoad<'_>, seen: &Observations) -> Result<f64, Reason> {
+fn schedule_lag_ms(run: Run, Facts { load, seen }: Facts<'_>) -> Result<f64, Reason> {
     let summary = seen.summary(run)?;
     let lag_ms = k6_values::schedule_lag_p95_ms(summary)?;
     // A dropped iteration takes no number, so each one makes all later ones look

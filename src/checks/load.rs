@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::check::{Bound, Check, Reason, Source};
-use super::{Family, Finding, Measure, Observations, PlannedCheck, cause, k6_values, loads};
+use super::{Facts, Family, Finding, Measure, Observations, PlannedCheck, cause, k6_values, loads};
 use crate::k6::Run;
 use crate::k6::load::operation_tag;
 use crate::k6::solve::SolvedLoad;
 use crate::profile::Profile;
 use crate::settings::{Target, TestType};
-use crate::units::{ByteRate, Significant, Unit};
+use crate::units::{ByteRate, Significant};
 
 /// Largest miss of the load's target: 2 %, or two requests where that is more.
 const TOLERANCE: f64 = 0.02;
@@ -67,78 +67,85 @@ impl LoadMeasure {
             let miss = (target * TOLERANCE).max(2.0 * of_one / load.duration.as_secs_f64());
             Bound::between(target - miss, target + miss)
         };
-        let (what, unit, bound) = match self {
-            AcknowledgedBytes => (
-                "bytes acknowledged",
-                Unit::BytesPerSecond,
-                around(
-                    load.ingestion.target_bytes_per_second.bytes_per_second(),
-                    load.ingestion.mean_request_bytes,
-                ),
+        let ingestion = load.ingestion;
+        let bound = match self {
+            AcknowledgedBytes => around(
+                ingestion.target_bytes_per_second.bytes_per_second(),
+                ingestion.mean_request_bytes,
             ),
-            QueriesDone => (
-                "queries done",
-                "queries/s".into(),
-                around(load.query.queries_per_second.as_per_second(), 1.0),
-            ),
-            EndedComponents => ("components that ended", "components".into(), Bound::NONE),
-            DroppedIterations(_) => ("dropped iterations", "iterations".into(), Bound::NONE),
-            IterationExceptions(_) => ("script exceptions", "exceptions".into(), Bound::NONE),
-            InterruptedIterations(_) => {
-                ("interrupted iterations", "iterations".into(), Bound::NONE)
-            }
-            SearchesWithTraces => (
-                "searches that found traces",
-                "searches".into(),
-                Bound::at_least(1.0),
-            ),
+            QueriesDone => around(load.query.queries_per_second.as_per_second(), 1.0),
+            SearchesWithTraces => Bound::at_least(1.0),
+            EndedComponents
+            | DroppedIterations(_)
+            | IterationExceptions(_)
+            | InterruptedIterations(_) => Bound::NONE,
         };
-        let (name, of_performance) = match self {
-            AcknowledgedBytes | QueriesDone => (what.into(), true),
-            DroppedIterations(run) => (format!("{what}, {run}"), true),
-            IterationExceptions(run) | InterruptedIterations(run) => {
-                (format!("{what}, {run}"), false)
-            }
-            EndedComponents | SearchesWithTraces => (what.into(), false),
+        let [what, unit, _] = self.says();
+        let (run, of_performance) = match self {
+            AcknowledgedBytes | QueriesDone => (None, true),
+            DroppedIterations(run) => (Some(run), true),
+            IterationExceptions(run) | InterruptedIterations(run) => (Some(run), false),
+            EndedComponents | SearchesWithTraces => (None, false),
         };
+        let name = run.map_or(what.into(), |run| format!("{what}, {run}"));
         PlannedCheck {
-            name,
-            source: Source::Load,
-            measure: Measure::Load(self),
-            bound,
-            unit,
             of_performance,
-            not_applicable: None,
+            ..PlannedCheck::new(name, Source::Load, Measure::Load(self), bound, unit)
+        }
+    }
+
+    /// Its name, without the run; its unit; and how the value comes about.
+    fn says(self) -> [&'static str; 3] {
+        match self {
+            AcknowledgedBytes => [
+                "bytes acknowledged",
+                "B/s",
+                "body bytes of accepted requests / planned time",
+            ],
+            QueriesDone => [
+                "queries done",
+                "queries/s",
+                "queries answered as they should be / planned time",
+            ],
+            EndedComponents => [
+                "components that ended",
+                "components",
+                "processes that ended during the run",
+            ],
+            DroppedIterations(_) => ["dropped iterations", "iterations", "k6 dropped_iterations"],
+            IterationExceptions(_) => [
+                "script exceptions",
+                "exceptions",
+                "exceptions caught in iterations",
+            ],
+            InterruptedIterations(_) => [
+                "interrupted iterations",
+                "iterations",
+                "iterations cut off at the end",
+            ],
+            SearchesWithTraces => [
+                "searches that found traces",
+                "searches",
+                "searches whose answer held a trace",
+            ],
         }
     }
 }
 
 impl Family for LoadMeasure {
-    fn expression(&self, _: &PlannedCheck, _: &Observations) -> String {
-        match self {
-            AcknowledgedBytes => "body bytes of accepted requests / planned time",
-            QueriesDone => "queries answered as they should be / planned time",
-            EndedComponents => "processes that ended during the run",
-            DroppedIterations(_) => "k6 dropped_iterations",
-            IterationExceptions(_) => "exceptions caught in iterations",
-            InterruptedIterations(_) => "iterations cut off at the end",
-            SearchesWithTraces => "searches whose answer held a trace",
-        }
-        .into()
+    fn expression(&self, _: &str, _: &Observations) -> String {
+        let [_, _, expression] = self.says();
+        expression.into()
     }
 
-    fn finding(
-        &self,
-        _: &PlannedCheck,
-        load: SolvedLoad<'_>,
-        seen: &Observations,
-    ) -> Result<Finding, Reason> {
+    fn finding(&self, _: &str, facts: Facts<'_>) -> Result<Finding, Reason> {
+        let Facts { load, seen } = facts;
         let seconds = load.duration.as_secs_f64();
         let value = match self {
             AcknowledgedBytes => {
                 k6_values::acknowledged_bytes(seen.summary(Run::Ingestion)?)? / seconds
             }
-            QueriesDone => queries_done(load, seen)? / seconds,
+            QueriesDone => queries_done(facts)? / seconds,
             EndedComponents => seen.dead_components.len() as f64,
             DroppedIterations(run) => k6_values::dropped_iterations(seen.summary(*run)?)?,
             IterationExceptions(run) => k6_values::script_exceptions(seen.summary(*run)?)?,
@@ -148,13 +155,13 @@ impl Family for LoadMeasure {
         Ok(Finding::Value(value))
     }
 
-    fn cause(&self, _: &Check, load: SolvedLoad<'_>, seen: &Observations) -> Option<String> {
+    fn cause(&self, _: &Check, facts: Facts<'_>) -> Option<String> {
         match self {
             AcknowledgedBytes | DroppedIterations(Run::Seeding | Run::Ingestion) => {
-                cause::refusals(seen).or_else(|| cause::users(load, seen, Run::Ingestion))
+                cause::refusals(facts.seen).or_else(|| cause::users(facts, Run::Ingestion))
             }
             QueriesDone | DroppedIterations(Run::Query | Run::ReadBack) => {
-                cause::users(load, seen, Run::Query)
+                cause::users(facts, Run::Query)
             }
             // What ended is the cause of everything else.
             EndedComponents => None,
@@ -179,16 +186,15 @@ impl Family for LoadMeasure {
             AcknowledgedBytes | QueriesDone => {
                 format!(" within {} % of the target", TOLERANCE * 100.0)
             }
-            EndedComponents
-            | DroppedIterations(_)
-            | IterationExceptions(_)
-            | InterruptedIterations(_)
-            | SearchesWithTraces => check.bound_text(),
+            EndedComponents | SearchesWithTraces => check.bound_text(),
+            DroppedIterations(_) | IterationExceptions(_) | InterruptedIterations(_) => {
+                check.bound_text()
+            }
         }
     }
 }
 
-fn queries_done(load: SolvedLoad<'_>, seen: &Observations) -> Result<f64, Reason> {
+fn queries_done(Facts { load, seen }: Facts<'_>) -> Result<f64, Reason> {
     let queries = load.query.queries.iter();
     let operations: BTreeSet<&str> = queries
         .map(|query| operation_tag(query.operation))
@@ -198,7 +204,8 @@ fn queries_done(load: SolvedLoad<'_>, seen: &Observations) -> Result<f64, Reason
 }
 
 /// How much of the load there was, for when it was not all.
-pub(super) fn reached(load: SolvedLoad<'_>, seen: &Observations) -> String {
+pub(super) fn reached(facts: Facts<'_>) -> String {
+    let Facts { load, seen } = facts;
     let seconds = load.duration.as_secs_f64();
     let bytes = seen
         .summary(Run::Ingestion)
@@ -211,7 +218,7 @@ pub(super) fn reached(load: SolvedLoad<'_>, seen: &Observations) -> String {
             load.ingestion.target_bytes_per_second
         ));
     }
-    if let Ok(queries) = queries_done(load, seen) {
+    if let Ok(queries) = queries_done(facts) {
         parts.push(format!(
             "{} of {} queries/s",
             Significant(queries / seconds),

@@ -66,17 +66,12 @@ impl Measure {
 /// What a family says of each of its members.
 trait Family {
     /// How the value comes about, for the reader of a report.
-    fn expression(&self, check: &PlannedCheck, seen: &Observations) -> String;
+    fn expression(&self, name: &str, seen: &Observations) -> String;
 
-    fn finding(
-        &self,
-        check: &PlannedCheck,
-        load: SolvedLoad<'_>,
-        seen: &Observations,
-    ) -> Result<Finding, Reason>;
+    fn finding(&self, name: &str, facts: Facts<'_>) -> Result<Finding, Reason>;
 
     /// The likely cause of a violation, and what to try.
-    fn cause(&self, check: &Check, load: SolvedLoad<'_>, seen: &Observations) -> Option<String>;
+    fn cause(&self, check: &Check, facts: Facts<'_>) -> Option<String>;
 
     /// The same where there is no value.
     fn cause_of_no_value(&self, _why: &Reason, _seen: &Observations) -> Option<String> {
@@ -92,6 +87,13 @@ trait Family {
     fn planned_text(&self, check: &PlannedCheck, _target: Target) -> String {
         check.bound_text()
     }
+}
+
+/// What a check is judged by: the load as it was planned, and what was seen of it.
+#[derive(Clone, Copy)]
+struct Facts<'a> {
+    load: SolvedLoad<'a>,
+    seen: &'a Observations,
 }
 
 /// What was found out about a check.
@@ -165,9 +167,10 @@ pub fn settle(checks: &mut [PlannedCheck], place: &Capabilities) {
 
 /// Judges a run: what was observed of it becomes checks with outcomes.
 pub fn judge(planned: &[PlannedCheck], load: SolvedLoad<'_>, seen: &Observations) -> Vec<Check> {
-    let mut checks: Vec<Check> = planned.iter().map(|it| it.judge(load, seen)).collect();
+    let facts = Facts { load, seen };
+    let mut checks: Vec<Check> = planned.iter().map(|it| it.judge(facts)).collect();
     if let Some(bottleneck) = generator::bottleneck(planned, &checks) {
-        let reached = load::reached(load, seen);
+        let reached = load::reached(facts);
         for (check, planned) in checks.iter_mut().zip(planned) {
             let judged = matches!(check.outcome, Outcome::Passed | Outcome::Violated);
             if planned.of_performance && judged {
@@ -176,11 +179,29 @@ pub fn judge(planned: &[PlannedCheck], load: SolvedLoad<'_>, seen: &Observations
             }
         }
     }
-    cause::explain(planned, load, seen, &mut checks);
+    cause::explain(planned, facts, &mut checks);
     checks
 }
 
 impl PlannedCheck {
+    fn new(
+        name: impl Into<String>,
+        source: Source,
+        measure: Measure,
+        bound: Bound,
+        unit: impl Into<Unit>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            source,
+            measure,
+            bound,
+            unit: unit.into(),
+            of_performance: false,
+            not_applicable: None,
+        }
+    }
+
     pub fn applies(&self) -> bool {
         self.not_applicable.is_none()
     }
@@ -198,12 +219,12 @@ impl PlannedCheck {
         format!(" {}", self.bound.text(&self.unit, Notation::Sentence))
     }
 
-    fn judge(&self, load: SolvedLoad<'_>, seen: &Observations) -> Check {
+    fn judge(&self, facts: Facts<'_>) -> Check {
         let family = self.measure.family();
         let check = Check {
             name: self.name.clone(),
             source: self.source,
-            expression: family.expression(self, seen),
+            expression: family.expression(&self.name, facts.seen),
             observed: None,
             bound: self.bound,
             unit: self.unit.clone(),
@@ -214,7 +235,7 @@ impl PlannedCheck {
         if !self.applies() {
             return check;
         }
-        let (value, passed) = match family.finding(self, load, seen) {
+        let (value, passed) = match family.finding(&self.name, facts) {
             Ok(Finding::Value(value)) => (value, self.bound.holds(value)),
             Ok(Finding::Judged { value, passed }) => (value, passed),
             Ok(Finding::Violated(why)) => return check.without_value(Outcome::Violated, why),

@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use super::check::{Bound, Check, Reason, Source};
-use super::{Capabilities, Family, Finding, Measure, Observations, PlannedCheck};
-use crate::k6::solve::SolvedLoad;
+use super::{Capabilities, Facts, Family, Finding, Measure, Observations, PlannedCheck};
 use crate::settings::TestType;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,41 +19,28 @@ pub(super) fn planned(test_type: TestType) -> Vec<PlannedCheck> {
     if test_type == TestType::Query {
         return Vec::new();
     }
-    [Missing, Partial, Altered]
-        .map(|fault| {
-            let name = match fault {
-                Missing => "traces missing",
-                Partial => "traces partial",
-                Altered => "traces altered",
-            };
-            PlannedCheck {
-                name: name.into(),
-                source: Source::ReadBack,
-                measure: Measure::ReadBack(fault),
-                bound: Bound::NONE,
-                unit: "traces".into(),
-                of_performance: false,
-                not_applicable: None,
-            }
-        })
-        .into()
+    [
+        ("traces missing", Missing),
+        ("traces partial", Partial),
+        ("traces altered", Altered),
+    ]
+    .map(|(name, fault)| {
+        let measure = Measure::ReadBack(fault);
+        PlannedCheck::new(name, Source::ReadBack, measure, Bound::NONE, "traces")
+    })
+    .into()
 }
 
 impl Family for ReadBackFault {
-    fn expression(&self, _: &PlannedCheck, seen: &Observations) -> String {
+    fn expression(&self, _: &str, seen: &Observations) -> String {
         match &seen.read_back {
             Ok(found) => format!("by ID, of {} traces spread over the run", found.sampled),
             Err(_) => "by ID, traces spread over the run".into(),
         }
     }
 
-    fn finding(
-        &self,
-        _: &PlannedCheck,
-        _: SolvedLoad<'_>,
-        seen: &Observations,
-    ) -> Result<Finding, Reason> {
-        let found = seen.read_back.clone()?;
+    fn finding(&self, _: &str, facts: Facts<'_>) -> Result<Finding, Reason> {
+        let found = facts.seen.read_back.clone()?;
         if found.sampled == 0 {
             return Err("no trace was accepted, so none could be read back".into());
         }
@@ -66,7 +52,7 @@ impl Family for ReadBackFault {
         Ok(Finding::Value(count as f64))
     }
 
-    fn cause(&self, _: &Check, _: SolvedLoad<'_>, _: &Observations) -> Option<String> {
+    fn cause(&self, _: &Check, _: Facts<'_>) -> Option<String> {
         Some(
             "Tempo accepted these traces and answers otherwise now; the k6 read-back log names \
              each with what differs"

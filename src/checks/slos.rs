@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::check::{Bound, Check, Reason, Source};
-use super::{Capabilities, Family, Finding, Measure, Notation, Observations, PlannedCheck};
+use super::{Capabilities, Facts, Family, Finding, Measure, Notation, Observations, PlannedCheck};
 use crate::k6::solve::SolvedLoad;
 use crate::profile::{Profile, Slo, variables};
 use crate::settings::{Target, TestType};
@@ -82,20 +82,18 @@ fn planned_slo((slo, side): OnSide, test_type: TestType, load: SolvedLoad<'_>) -
         _ => Some(Side::Pushes),
     });
     let idle = |side: Option<Side>| side?.idle(test_type);
+    let measure = Measure::PromQl(PromQlMeasure {
+        expression: slo.expr,
+        of: of.map(str::to_owned),
+        given,
+    });
+    let bound = given.times(factor);
     PlannedCheck {
-        name: slo.name,
-        source: Source::Prometheus,
-        bound: given.times(factor),
-        unit: slo.unit.into(),
         of_performance: true,
         not_applicable: idle(side)
             .or_else(|| idle(side_of_factor))
             .map(Reason::from),
-        measure: Measure::PromQl(PromQlMeasure {
-            expression: slo.expr,
-            of: of.map(str::to_owned),
-            given,
-        }),
+        ..PlannedCheck::new(slo.name, Source::Prometheus, measure, bound, slo.unit)
     }
 }
 
@@ -185,26 +183,21 @@ pub fn variable_values(load: SolvedLoad<'_>, selector: &str) -> BTreeMap<&'stati
 }
 
 impl Family for PromQlMeasure {
-    fn expression(&self, check: &PlannedCheck, seen: &Observations) -> String {
-        match seen.promql.get(&check.name) {
+    fn expression(&self, name: &str, seen: &Observations) -> String {
+        match seen.promql.get(name) {
             Some((sent, _)) => sent.clone(),
             None => self.expression.clone(),
         }
     }
 
-    fn finding(
-        &self,
-        check: &PlannedCheck,
-        _: SolvedLoad<'_>,
-        seen: &Observations,
-    ) -> Result<Finding, Reason> {
-        match seen.promql.get(&check.name) {
+    fn finding(&self, name: &str, facts: Facts<'_>) -> Result<Finding, Reason> {
+        match facts.seen.promql.get(name) {
             Some((_, value)) => Ok(Finding::Value(value.clone()?)),
             None => Err("the expression was not evaluated".into()),
         }
     }
 
-    fn cause(&self, _: &Check, _: SolvedLoad<'_>, _: &Observations) -> Option<String> {
+    fn cause(&self, _: &Check, _: Facts<'_>) -> Option<String> {
         None
     }
 
@@ -228,30 +221,5 @@ impl Family for PromQlMeasure {
         let of = self.of.as_ref();
         let of = of.map_or(String::new(), |of| format!(" of ${{{of}}}"));
         format!(" {given}{of}   [{}]", self.expression)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_variable_of_the_schema_has_a_value() {
-        let profile = "name: x\ntempo: {variant: monolithic}\nk6:\n  vus: {min: 1, max: 2}\n  \
-            ingestion: {mbPerSecond: 1, traceProfile: small}\n  query: {queriesPerSecond: 1}\n";
-        let profile = crate::profile::parse(std::path::Path::new("x.yaml"), profile)
-            .expect("the profile is valid");
-        let corpus = crate::corpus::Corpus::generate(profile.k6.ingestion.trace_profile, 1);
-        let load = SolvedLoad {
-            ingestion: &crate::k6::solve::ingestion(&profile.k6, &corpus).expect("solved"),
-            query: &crate::k6::solve::query(&profile.k6).expect("solved"),
-            duration: std::time::Duration::from_secs(10),
-        };
-        let values = variable_values(load, "");
-        for variable in variables::KNOWN {
-            assert!(values.contains_key(variable.name), "{}", variable.name);
-            let has_number = !number(load, variable.name).is_nan();
-            assert_eq!(has_number, variable.numeric, "{}", variable.name);
-        }
     }
 }

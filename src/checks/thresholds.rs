@@ -3,11 +3,10 @@
 use serde::Serialize;
 
 use super::check::{Bound, Check, Reason, Source};
-use super::{Family, Finding, Measure, Observations, PlannedCheck, cause, k6_values, loads};
+use super::{Facts, Family, Finding, Measure, Observations, PlannedCheck, cause, k6_values, loads};
 use crate::k6::Run;
 use crate::k6::load::operation_tag;
 use crate::k6::query_mix;
-use crate::k6::solve::SolvedLoad;
 use crate::profile::threshold::{self, Aggregation, Comparator};
 use crate::profile::{Operation, Profile};
 use crate::settings::{Target, TestType};
@@ -86,18 +85,17 @@ fn operations(profile: &Profile, test_type: TestType) -> Vec<&'static str> {
 fn on_runs(metric: &str, expression: &str, test_type: TestType) -> Vec<PlannedCheck> {
     let (bound, unit) = bound_and_unit(metric, expression);
     let name = format!("{metric}: {expression}");
-    let planned = |name: String, run, not_applicable| PlannedCheck {
-        name,
-        source: Source::K6,
-        measure: Measure::Threshold(ThresholdMeasure {
+    let planned = |name: String, run, not_applicable| {
+        let measure = Measure::Threshold(ThresholdMeasure {
             run,
             metric: metric.into(),
             expression: expression.into(),
-        }),
-        bound,
-        unit: unit.clone(),
-        of_performance: true,
-        not_applicable,
+        });
+        PlannedCheck {
+            of_performance: true,
+            not_applicable,
+            ..PlannedCheck::new(name, Source::K6, measure, bound, unit.clone())
+        }
     };
     match (operation_of(metric), loads(test_type)) {
         (Some(operation), running) => {
@@ -169,24 +167,19 @@ fn unit(metric: &str, aggregation: Aggregation) -> Unit {
 }
 
 impl Family for ThresholdMeasure {
-    fn expression(&self, _: &PlannedCheck, _: &Observations) -> String {
+    fn expression(&self, _: &str, _: &Observations) -> String {
         format!("{}: {}", self.metric, self.expression)
     }
 
-    fn finding(
-        &self,
-        _: &PlannedCheck,
-        _: SolvedLoad<'_>,
-        seen: &Observations,
-    ) -> Result<Finding, Reason> {
-        let summary = seen.summary(self.run)?;
+    fn finding(&self, _: &str, facts: Facts<'_>) -> Result<Finding, Reason> {
+        let summary = facts.seen.summary(self.run)?;
         let (value, passed) = k6_values::threshold(summary, &self.metric, &self.expression)?;
         Ok(Finding::Judged { value, passed })
     }
 
-    fn cause(&self, _: &Check, _: SolvedLoad<'_>, seen: &Observations) -> Option<String> {
+    fn cause(&self, _: &Check, facts: Facts<'_>) -> Option<String> {
         if self.run == Run::Ingestion && self.metric.starts_with("operation_failed") {
-            return cause::refusals(seen);
+            return cause::refusals(facts.seen);
         }
         self.metric.starts_with("http_req_duration").then(|| {
             "Tempo answered more slowly than the bound allows; compare CPU and memory of Tempo in \

@@ -1,6 +1,9 @@
 //! Performance tests for Grafana Tempo. The README says what the project does
 //! and how to run it; the modules below are in the order of the data's way.
 
+// What cannot fail says why, by `expect`.
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod case;
 pub mod checks;
 pub mod corpus;

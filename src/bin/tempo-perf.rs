@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use tempo_perf::environment::kubernetes::SweepArgs;
 use tempo_perf::error_chain::chain;
 use tempo_perf::k6::corpus_command::{self, CorpusArgs};
+use tempo_perf::settings::Given;
 use tempo_perf::{front_door, process, tools};
 use tempo_perf_trace_store::TraceStoreArgs;
 
@@ -21,10 +22,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     TraceStore(TraceStoreArgs),
-    Corpus(CorpusArgs),
+    Corpus(Given<CorpusArgs>),
     Tools(tools::ToolsArgs),
     Validate(ValidateArgs),
-    Sweep(SweepArgs),
+    Sweep(Given<SweepArgs>),
     /// Ends what a killed run left behind; started by the runs themselves
     #[command(hide = true)]
     Watch,
@@ -41,7 +42,7 @@ struct ValidateArgs {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Tools(args) => return args.run(),
-        Command::Sweep(args) => {
+        Command::Sweep(Given(args)) => {
             front_door::show_warnings();
             return args.run();
         }
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
             Err(err) => Err(err.into()),
         },
         Command::TraceStore(args) => run_store(args),
-        Command::Corpus(args) => corpus_command::run(&args).map_err(Into::into),
+        Command::Corpus(Given(args)) => corpus_command::run(&args).map_err(Into::into),
         Command::Watch => process::watch(std::io::stdin()).map_err(Into::into),
     };
     match done {

@@ -21,9 +21,6 @@ use random::Random;
 /// Share of spans that end with an error.
 const ERROR_SHARE: f64 = 0.035;
 
-/// All corpora of this size or less, so that every VU of k6 could hold one.
-pub const MAX_CORPUS_BYTES: u64 = 1_258_291;
-
 /// The payloads of one trace profile.
 #[derive(Debug)]
 pub struct Corpus {
@@ -185,17 +182,6 @@ impl Corpus {
 
     pub fn spans_of(&self, traces: Range<u64>) -> u64 {
         self.before(traces.end).1 - self.before(traces.start).1
-    }
-
-    /// The traces of request `request` of a run.
-    pub fn traces_of_request(request: u64, traces_per_request: u32) -> Range<u64> {
-        let size = u64::from(traces_per_request);
-        request * size..(request + 1) * size
-    }
-
-    /// Body bytes of request `request` of a run.
-    pub fn request_bytes(&self, request: u64, traces_per_request: u32) -> u64 {
-        self.bytes_of(Self::traces_of_request(request, traces_per_request))
     }
 
     /// Body bytes of the largest request of this many traces.

@@ -33,7 +33,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Finds tools for this place, and builds them with progress on stderr.
+    /// Finds tools for this place, and gets them with progress on stderr.
     pub fn toolbox(&self) -> Toolbox {
         Toolbox::new(
             self.settings.tools.clone(),
@@ -44,7 +44,7 @@ impl Place<'_> {
     }
 }
 
-/// Prepares the environment of a target: tools are found or built, and nothing
+/// Prepares the environment of a target: tools are found or got, and nothing
 /// runs yet.
 pub async fn make(place: &Place<'_>) -> Result<Box<dyn Environment>, EnvironmentError> {
     let failed = |err: &dyn std::error::Error| match place.interrupt.signal() {
@@ -76,11 +76,7 @@ pub async fn make(place: &Place<'_>) -> Result<Box<dyn Environment>, Environment
             Ok(Box::new(environment))
         }
         Target::Local => {
-            let tempo = toolbox.find_tempo().await.map_err(|err| failed(&err))?;
-            let tools = toolbox
-                .resolve_all(&Tool::ALL)
-                .await
-                .map_err(|err| failed(&err))?;
+            let (tools, tempo) = toolbox.resolve_local().await.map_err(|err| failed(&err))?;
             let options = LocalOptions::new(
                 place.settings,
                 place.profile,

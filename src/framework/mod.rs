@@ -173,7 +173,7 @@ impl Framework {
     }
 
     /// Looks for what the target needs, and starts nothing; for an existing
-    /// Tempo, asks it, for which k6 and Prometheus are built if need be.
+    /// Tempo, asks it, for which k6 and Prometheus are got if need be.
     pub async fn check_prerequisites(&mut self) -> Result<Prerequisites, FrameworkError> {
         use prerequisites::{local_tempo, prerequisite, tool};
         let profile = self.profile(&K6Config::default())?;

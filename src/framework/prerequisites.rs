@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error_chain::chain;
-use crate::tools::{Tool, ToolStatus, Toolbox};
+use crate::tools::{TempoStatus, Tool, ToolStatus, Toolbox, Way};
 
 /// One thing that a run needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,19 +85,23 @@ pub(super) fn prerequisite(name: &'static str, found: Result<String, String>) ->
     }
 }
 
-/// A tool is met when it is there, or when it can be built.
+/// A tool is met when it is there, or when it can be downloaded or built.
 pub(super) async fn tool(toolbox: &Toolbox, tool: Tool) -> Prerequisite {
     let look = async {
         match toolbox.look(tool).await {
             Ok(ToolStatus::Ready(found)) => {
                 Ok(format!("{} ({})", found.path.display(), found.origin))
             }
-            Ok(ToolStatus::ToBuild { version, .. }) => match toolbox.can_build(tool).await {
-                Ok(()) => Ok(format!(
-                    "{version} will be built, which takes about 2 minutes"
-                )),
-                Err(err) => Err(chain(&err)),
-            },
+            Ok(ToolStatus::Missing(missing)) => {
+                let version = missing.version;
+                match toolbox.can_get(missing).await {
+                    Ok(Way::Download) => Ok(format!("{version} will be downloaded")),
+                    Ok(Way::Build) => Ok(format!(
+                        "{version} will be built, which takes about 2 minutes"
+                    )),
+                    Err(err) => Err(chain(&err)),
+                }
+            }
             Err(err) => Err(chain(&err)),
         }
     };
@@ -111,9 +115,13 @@ pub(super) async fn tool(toolbox: &Toolbox, tool: Tool) -> Prerequisite {
 
 /// A local Tempo, or what stands in for it.
 pub(super) async fn local_tempo(toolbox: &Toolbox) -> Prerequisite {
-    let found = match toolbox.find_tempo().await {
-        Ok(Some(tempo)) => Ok(format!("{} ({})", tempo.path.display(), tempo.origin)),
-        Ok(None) => Ok("the built-in trace store stands in for it".into()),
+    let found = match toolbox.look_tempo().await {
+        Ok(TempoStatus::Ready(tempo)) => Ok(format!("{} ({})", tempo.path.display(), tempo.origin)),
+        Ok(TempoStatus::Missing(version)) => match toolbox.can_get_tempo().await {
+            Ok(()) => Ok(format!("{version} will be downloaded")),
+            Err(err) => Err(chain(&err)),
+        },
+        Ok(TempoStatus::None) => Ok("the built-in trace store stands in for it".into()),
         Err(err) => Err(chain(&err)),
     };
     prerequisite("Tempo", found)

@@ -11,6 +11,7 @@ use super::solve::solve_ingestion;
 use crate::corpus::files::write_json;
 use crate::corpus::{Corpus, CorpusError};
 use crate::profile::{DiscoverError, Profile, ProfileErrors, QuerySpec, TraceProfile};
+use crate::settings::{SEED, values};
 use crate::units::{ByteRate, EventRate};
 
 /// Write the trace corpus and the sizes of all profiles for `k6 run`
@@ -23,7 +24,8 @@ pub struct CorpusArgs {
     #[arg(long, default_value = "profiles")]
     pub profiles_dir: PathBuf,
     /// What the corpus is made from
-    #[arg(long, env = "TEMPO_PERF_SEED", default_value_t = 1)]
+    #[arg(long, env = "TEMPO_PERF_SEED", default_value = SEED)]
+    #[arg(value_parser = values::count(0..=u32::MAX))]
     pub seed: u32,
 }
 

@@ -16,7 +16,8 @@ pub use catalogue::{Catalogue, CatalogueError, CatalogueQuery, QueryKind, Variab
 pub use collect::{Collected, QueryOutcome, QueryResult, collect, step_for};
 pub use csv_rows::{COLUMNS, write_csv};
 pub use prometheus_client::{
-    ClientError, NoNumber, PrometheusClient, PrometheusError, http_client, install_tls_provider,
+    ClientError, NoNumber, PrometheusClient, PrometheusError, http_client, http_client_builder,
+    install_tls_provider,
 };
 pub use query_answer::{Answer, Series};
 

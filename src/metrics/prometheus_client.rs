@@ -294,15 +294,16 @@ pub fn install_tls_provider() {
     }
 }
 
-/// An HTTP client for `base`: no proxy for an address of this machine,
-/// whatever HTTP_PROXY says.
+/// An HTTP client for `base`.
 pub fn http_client(base: &Url) -> Result<reqwest::Client, ClientError> {
     http_client_builder(base)
         .build()
         .map_err(ClientError::Client)
 }
 
-fn http_client_builder(base: &Url) -> reqwest::ClientBuilder {
+/// What every HTTP client for `base` starts from: no proxy for an address of this
+/// machine, whatever HTTP_PROXY says.
+pub fn http_client_builder(base: &Url) -> reqwest::ClientBuilder {
     // reqwest panics without one.
     install_tls_provider();
     let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);

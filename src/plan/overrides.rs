@@ -4,7 +4,6 @@ use super::NotApplied;
 use super::PlanError;
 use crate::profile::storage::{Problem, misfits};
 use crate::profile::{K6, Profile, Storage, StorageKind};
-use crate::settings::options::{self, Opt};
 use crate::settings::{Malformed, PrometheusChoice, Settings, StorageSettings, Target};
 
 /// The profile with SIZE, then the single variables over its `k6` section, and
@@ -105,7 +104,7 @@ fn override_storage(storage: &mut Storage, said: &StorageSettings) -> Vec<NotApp
                     reason: format!(
                         "the type is {} by {}",
                         name_of(kind),
-                        options::STORAGE_TYPE.names()
+                        Settings::names_of("--storage-type")
                     ),
                 });
             }
@@ -142,17 +141,14 @@ fn mistakes(storage: &Storage, settings: &Settings) -> Vec<Malformed> {
     let mut malformed: Vec<Malformed> = misfits(storage.kind, |key| storage.field(key).is_some())
         .into_iter()
         .map(|misfit| {
-            let source = option_of(misfit.key).map_or_else(
-                || format!("storage.{}", misfit.key),
-                |option| option.names(),
-            );
+            let source = flag_of(misfit.key)
+                .map_or_else(|| format!("storage.{}", misfit.key), Settings::names_of);
             let (found, expected) = match misfit.problem {
                 Problem::Absent { expected, .. } => ("nothing".to_owned(), expected.to_owned()),
                 Problem::Foreign { belongs_to } => (
                     format!("{:?}", storage.field(misfit.key).unwrap_or_default()),
                     format!(
-                        "it only with --{} {belongs_to}, or type: {belongs_to} in the profile",
-                        options::STORAGE_TYPE.flag
+                        "it only with --storage-type {belongs_to}, or type: {belongs_to} in the profile"
                     ),
                 ),
             };
@@ -172,23 +168,23 @@ fn mistakes(storage: &Storage, settings: &Settings) -> Vec<Malformed> {
     if said.prometheus_token_file.is_some() && !matches!(said.prometheus, PrometheusChoice::Url(_))
     {
         malformed.push(Malformed {
-            source: options::PROMETHEUS_TOKEN_FILE.names(),
+            source: Settings::names_of("--prometheus-token-file"),
             found: "a file, and no address to send its token to".into(),
             expected: format!(
                 "the URL of that Prometheus in {}",
-                options::PROMETHEUS.names()
+                Settings::names_of("--prometheus")
             ),
         });
     }
     malformed
 }
 
-fn option_of(key: &str) -> Option<&'static Opt> {
+fn flag_of(key: &str) -> Option<&'static str> {
     Some(match key {
-        "bucket" => &options::STORAGE_BUCKET,
-        "region" => &options::STORAGE_REGION,
-        "endpoint" => &options::STORAGE_ENDPOINT,
-        "secretName" => &options::STORAGE_SECRET_NAME,
+        "bucket" => "--storage-bucket",
+        "region" => "--storage-region",
+        "endpoint" => "--storage-endpoint",
+        "secretName" => "--storage-secret-name",
         _ => return None,
     })
 }

@@ -1,18 +1,17 @@
-//! A running child and what is known of it at its end.
+//! A running child: what is known of it, and how it is stopped.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::keeper::Shared;
+use super::exit::Exit;
 use super::procfs;
+use super::shared::Shared;
 use super::spec::LogFile;
 
 /// How long a dropped child may take to end by itself.
@@ -21,45 +20,6 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// A tail is read from at most this much of the file's end.
 const TAIL_BYTES: u64 = 64 * 1024;
 const TAIL_LINES: usize = 20;
-
-/// What a child used until its end, with the descendants that it waited for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub user: Duration,
-    pub system: Duration,
-    /// Never less than our own size when the child was started: Linux counts the
-    /// process before its exec. [`Child::peak_memory_now`] does not.
-    pub max_rss_bytes: u64,
-}
-
-impl Usage {
-    pub fn cpu(&self) -> Duration {
-        self.user + self.system
-    }
-}
-
-/// How a child ended.
-#[derive(Debug, Clone)]
-pub struct Exit {
-    pub status: ExitStatus,
-    pub usage: Usage,
-    /// From the start of the child to its end.
-    pub ran: Duration,
-}
-
-impl Exit {
-    /// "exit code 99" or "signal SIGKILL".
-    pub fn describe(&self) -> String {
-        match (self.status.code(), self.status.signal()) {
-            (Some(code), _) => format!("exit code {code}"),
-            (None, Some(number)) => match Signal::try_from(number) {
-                Ok(signal) => format!("signal {signal}"),
-                Err(_) => format!("signal {number}"),
-            },
-            (None, None) => self.status.to_string(),
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
@@ -74,7 +34,6 @@ pub enum How {
 #[derive(Debug, Clone)]
 pub struct Stopped {
     pub how: How,
-    pub took: Duration,
     pub exit: Exit,
 }
 
@@ -107,17 +66,9 @@ pub struct Child {
 }
 
 impl Child {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The process, and the number of its group.
     pub fn pid(&self) -> i32 {
         self.shared.pid
-    }
-
-    pub fn command_line(&self) -> &str {
-        &self.command_line
     }
 
     /// Waits for the end of the child and of all others in its group.
@@ -131,16 +82,11 @@ impl Child {
 
     /// Ends the group: SIGTERM, and SIGKILL after `grace`.
     pub async fn stop(&self, grace: Duration) -> Result<Stopped, StopError> {
-        let start = Instant::now();
-        let done = |how, exit| Stopped {
-            how,
-            took: start.elapsed(),
-            exit,
-        };
+        let done = |how, exit| Stopped { how, exit };
         if let Some(exit) = self.try_wait() {
             return Ok(done(How::AlreadyEnded, exit));
         }
-        self.shared.set_deadline(start + grace);
+        self.shared.set_deadline(Instant::now() + grace);
         self.signal(Signal::SIGTERM)?;
         if let Ok(exit) = tokio::time::timeout(grace, self.wait()).await {
             return Ok(done(How::Terminated, exit));
@@ -156,22 +102,12 @@ impl Child {
         }
     }
 
-    /// Lets the child run on without us, even past our end.
-    pub fn leave_running(mut self) {
-        self.kept = true;
-    }
-
     /// CPU time so far, and after the end that of [`Usage`].
     pub fn cpu_time_now(&self) -> Option<Duration> {
         match self.try_wait() {
             Some(exit) => Some(exit.usage.cpu()),
             None => procfs::Stat::of(self.pid())?.cpu_time(),
         }
-    }
-
-    /// The largest resident size so far, in bytes; only while the child runs.
-    pub fn peak_memory_now(&self) -> Option<u64> {
-        procfs::peak_memory(self.pid())
     }
 
     /// The last lines that this child wrote: of stderr, else of stdout.

@@ -5,20 +5,18 @@
 //! lives exactly as long as its child, whatever becomes of a runtime's threads.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::process::ExitStatus;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::sync::watch;
 use wait4::Wait4;
 
-use super::child::{Exit, Usage};
+use super::exit::{Exit, Usage};
 use super::procfs;
-use super::supervisor::Inner;
+use super::shared::{Shared, lock};
 
 /// What a child that ended by itself leaves behind gets this long.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
@@ -34,10 +32,6 @@ pub(super) fn kill_all() {
         // It may have ended in this moment, and nobody is left to tell.
         let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Calls `done` at growing distances until it holds or `limit` is over.
@@ -56,98 +50,23 @@ pub(super) fn poll_until(limit: Instant, mut done: impl FnMut() -> bool) -> bool
     }
 }
 
-/// What a keeper and the handle of its child share.
-pub(super) struct Shared {
-    pub pid: i32,
-    state: Mutex<State>,
-    changed: Condvar,
-    ended: watch::Sender<bool>,
-}
-
-struct State {
-    exit: Option<Exit>,
-    /// From here on the pid may belong to somebody else.
-    reaped: bool,
-    /// Until when the group may take to end by itself.
-    deadline: Option<Instant>,
-}
-
-impl Shared {
-    pub fn new(pid: i32) -> Self {
-        Shared {
-            pid,
-            state: Mutex::new(State {
-                exit: None,
-                reaped: false,
-                deadline: None,
-            }),
-            changed: Condvar::new(),
-            ended: watch::Sender::new(false),
-        }
-    }
-
-    pub fn exit(&self) -> Option<Exit> {
-        lock(&self.state).exit.clone()
-    }
-
-    pub async fn wait(&self) -> Exit {
-        let mut ended = self.ended.subscribe();
-        loop {
-            if let Some(exit) = self.exit() {
-                return exit;
-            }
-            // The sender is part of `self`, so this only returns on a change.
-            let _ = ended.changed().await;
-        }
-    }
-
-    pub fn wait_blocking(&self, limit: Duration) -> Option<Exit> {
-        let (state, _) = self
-            .changed
-            .wait_timeout_while(lock(&self.state), limit, |state| state.exit.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
-        state.exit.clone()
-    }
-
-    /// Signals the group; false if it has ended.
-    pub fn signal(&self, signal: Signal) -> io::Result<bool> {
-        let state = lock(&self.state);
-        if state.reaped {
-            return Ok(false);
-        }
-        match killpg(Pid::from_raw(self.pid), signal) {
-            Ok(()) => Ok(true),
-            Err(Errno::ESRCH) => Ok(false),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    pub fn set_deadline(&self, deadline: Instant) {
-        lock(&self.state).deadline = Some(deadline);
-    }
-}
-
-/// Keeps a started child to its end; the body of its thread.
+/// Keeps a started child to its end; the body of its thread. Calls `reaped` when
+/// the group's number means nothing any more, before the end is told.
 pub(super) fn keep(
     child: std::process::Child,
-    shared: Arc<Shared>,
-    supervisor: Arc<Inner>,
-    name: String,
+    shared: &Shared,
+    name: &str,
     started: Instant,
-    kept: bool,
+    reaped: impl FnOnce(),
 ) {
     let ended_at = wait_without_reaping(shared.pid);
-    end_leftovers(&shared, &name);
-    let result = {
-        let mut state = lock(&shared.state);
+    end_leftovers(shared, name);
+    let result = shared.reap(|| {
         let mut groups = lock(&GROUPS);
-        state.reaped = true;
         groups.remove(&shared.pid);
         child.wait4()
-    };
-    if !kept {
-        supervisor.forget_group(shared.pid);
-    }
+    });
+    reaped();
     if cfg!(not(target_os = "linux")) {
         // Without a zombie to hold the number this is the first safe-enough moment.
         let _ = killpg(Pid::from_raw(shared.pid), Signal::SIGKILL);
@@ -172,9 +91,7 @@ pub(super) fn keep(
             }
         }
     };
-    lock(&shared.state).exit = Some(exit);
-    shared.changed.notify_all();
-    shared.ended.send_replace(true);
+    shared.tell(exit);
 }
 
 /// Makes a child known before anybody can wait for it.
@@ -216,10 +133,7 @@ fn end_leftovers(shared: &Shared, name: &str) {
     let default = Instant::now() + LEFTOVER_GRACE;
     // Read anew each time: a stop may come, or shorten its grace, meanwhile.
     let all_ended = poll_until(default, || {
-        let over = lock(&shared.state)
-            .deadline
-            .is_some_and(|deadline| deadline <= Instant::now());
-        over || procfs::group_members(group).is_empty()
+        shared.is_past_deadline() || procfs::group_members(group).is_empty()
     });
     if all_ended && procfs::group_members(group).is_empty() {
         return;

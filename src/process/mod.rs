@@ -5,17 +5,20 @@
 //! our end of a pipe close. The last also finds grandchildren and work directories.
 
 mod child;
+mod exit;
 mod keeper;
 mod limits;
 mod ports;
 mod probe;
 mod procfs;
+mod shared;
 mod signals;
 mod spec;
 mod supervisor;
 mod watcher;
 
-pub use child::{Child, Exit, How, StopError, Stopped, Usage};
+pub use child::{Child, How, StopError, Stopped};
+pub use exit::{Exit, Usage};
 pub use limits::raise_open_files_limit;
 pub use ports::{free_ports, is_address_in_use};
 pub use probe::{NotReady, until_ready};

@@ -61,16 +61,6 @@ pub(super) fn group_members(group: i32) -> Vec<i32> {
         .collect()
 }
 
-/// The largest resident size of a running process so far, in bytes.
-pub(super) fn peak_memory(pid: i32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +83,5 @@ mod tests {
         let stat = Stat::of(pid).expect("our own process must be listed");
         assert!(stat.start > 0 && stat.is_alive());
         assert!(group_members(stat.group).contains(&pid));
-        assert!(peak_memory(pid).expect("our own size must be known") > 1 << 20);
     }
 }

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
 use super::child::Child;
-use super::keeper::{self, Shared, lock};
+use super::keeper;
 use super::procfs;
+use super::shared::{Shared, lock};
 use super::spec::{ChildSpec, LogFile, OpenLogError};
 use super::watcher::Watcher;
 
@@ -70,7 +71,7 @@ pub struct Supervisor {
     inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
+struct Inner {
     /// The `tempo-perf` binary, which is also the watcher.
     program: PathBuf,
     skip_cleanup: bool,
@@ -146,7 +147,11 @@ impl Supervisor {
                 inner.watch_group(shared.pid);
             }
             let _ = sender.send(Ok(Arc::clone(&shared)));
-            keeper::keep(child, shared, inner, name, started, kept);
+            keeper::keep(child, &shared, &name, started, || {
+                if !kept {
+                    inner.forget_group(shared.pid);
+                }
+            });
         };
         thread.spawn(keep).map_err(|source| SpawnError::Thread {
             name: spec.name.clone(),
@@ -217,7 +222,7 @@ impl Inner {
         self.tell(format!("add {group} {start}\n").as_bytes());
     }
 
-    pub(super) fn forget_group(&self, group: i32) {
+    fn forget_group(&self, group: i32) {
         self.tell(format!("remove {group}\n").as_bytes());
     }
 

@@ -1,8 +1,12 @@
 //! `{profile}-report.json`: a run with the conditions it was measured under.
 
+use std::fs;
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ReportError;
 use crate::checks::{Check, Outcome};
 use crate::machine::Machine;
 use crate::plan::NotApplied;
@@ -96,6 +100,28 @@ pub enum CaseResult {
 }
 
 impl Report {
+    /// Reads one. Fails for files that are none, and for other schema versions.
+    pub(super) fn read(path: &Path) -> Result<Self, ReportError> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema_version: u64,
+        }
+        let text = fs::read(path).map_err(ReportError::read(path))?;
+        let not_a_report = |source| ReportError::NotAReport {
+            path: path.to_owned(),
+            source,
+        };
+        // The version first: with another one, a missing field says nothing.
+        let Version { schema_version } = serde_json::from_slice(&text).map_err(not_a_report)?;
+        if schema_version != u64::from(SCHEMA_VERSION) {
+            return Err(ReportError::SchemaVersion {
+                path: path.to_owned(),
+                found: schema_version,
+            });
+        }
+        serde_json::from_slice(&text).map_err(not_a_report)
+    }
+
     /// The result of the case. A violation outweighs an unmeasured check: it is
     /// what was found out. Nothing that was judged is an error, not a pass.
     pub fn result(&self) -> CaseResult {

@@ -14,7 +14,6 @@ use super::ReportError;
 use super::atomic_file::write_atomically;
 use super::console::{Style, failure_line, failure_message, table};
 use super::document::{CaseResult, Report, State};
-use super::output_dir::read_report;
 
 /// The class name of all cases.
 const CLASS: &str = "perf";
@@ -67,7 +66,7 @@ pub fn rebuild_invocation_junit(
         if name.starts_with('.') || !name.ends_with("-report.json") {
             continue;
         }
-        match read_report(&entry.path()) {
+        match Report::read(&entry.path()) {
             Ok(report) if report.invocation_id != invocation_id => {}
             Ok(report) if report.state == State::Running => result.running.push(report.profile),
             Ok(report) => reports.push(report),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ReportError;
 use super::atomic_file::write_atomically;
-use super::document::{Report, SCHEMA_VERSION};
+use super::document::Report;
 use super::junit::case_junit;
 use crate::k6::Run;
 use crate::metrics::{Collected, write_csv};
@@ -42,7 +42,7 @@ pub const COMPONENTS: [&str; 18] = [
 ];
 
 /// Ends of names behind `{profile}-`, but for the logs of components.
-const ENDINGS: [&str; 12] = [
+const ENDINGS: [&str; 11] = [
     "k6-ingestion.log",
     "k6-query.log",
     "k6-readback.log",
@@ -52,7 +52,6 @@ const ENDINGS: [&str; 12] = [
     "metrics.csv",
     "junit.xml",
     "report.json",
-    "dashboard.html",
     "events.json",
     "objects.json",
 ];
@@ -62,7 +61,6 @@ const ENDINGS: [&str; 12] = [
 pub struct OutputDir {
     dir: PathBuf,
     profile: String,
-    moved_to: Option<PathBuf>,
     /// Closing it gives the lock back. The file stays: removing it could take
     /// the lock from a run that has just opened it.
     _lock: File,
@@ -97,23 +95,17 @@ impl OutputDir {
         probe.close().map_err(unusable)?;
 
         let lock = lock(dir, profile)?;
-        let mut output = Self {
+        let output = Self {
             dir: dir.to_owned(),
             profile: profile.to_owned(),
-            moved_to: None,
             _lock: lock,
         };
-        output.moved_to = output.move_earlier_aside()?;
+        output.move_earlier_aside()?;
         Ok(output)
     }
 
     pub fn path(&self) -> &Path {
         &self.dir
-    }
-
-    /// Where the files of the earlier run went, if there were any.
-    pub fn moved_to(&self) -> Option<&Path> {
-        self.moved_to.as_deref()
     }
 
     /// k6's own output.
@@ -216,10 +208,10 @@ impl OutputDir {
         self.dir.join(format!("{}-{ending}", self.profile))
     }
 
-    fn move_earlier_aside(&self) -> Result<Option<PathBuf>, ReportError> {
+    fn move_earlier_aside(&self) -> Result<(), ReportError> {
         let names = self.existing_files()?;
         if names.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let time = self.time_of_earlier_run(&names)?;
         let time = time
@@ -233,7 +225,7 @@ impl OutputDir {
             let (from, to) = (self.dir.join(&name), target.join(&name));
             fs::rename(&from, &to).map_err(|source| ReportError::MoveAside { from, to, source })?;
         }
-        Ok(Some(target))
+        Ok(())
     }
 
     /// From its report; else, when it was killed before it wrote one that can
@@ -270,28 +262,6 @@ pub fn write_metrics_csv(path: &Path, collected: &Collected) -> Result<(), Repor
             other => io::Error::other(format!("{other:?}")),
         })
     })
-}
-
-/// Reads a report. Fails for files that are none, and for other schema versions.
-pub(super) fn read_report(path: &Path) -> Result<Report, ReportError> {
-    #[derive(Deserialize)]
-    struct Version {
-        schema_version: u64,
-    }
-    let text = fs::read(path).map_err(ReportError::read(path))?;
-    let not_a_report = |source| ReportError::NotAReport {
-        path: path.to_owned(),
-        source,
-    };
-    // The version first: with another one, a missing field says nothing.
-    let Version { schema_version } = serde_json::from_slice(&text).map_err(not_a_report)?;
-    if schema_version != u64::from(SCHEMA_VERSION) {
-        return Err(ReportError::SchemaVersion {
-            path: path.to_owned(),
-            found: schema_version,
-        });
-    }
-    serde_json::from_slice(&text).map_err(not_a_report)
 }
 
 fn lock(dir: &Path, profile: &str) -> Result<File, ReportError> {

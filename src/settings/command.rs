@@ -1,11 +1,11 @@
 //! The command line: the options of this project and those of every Rust test.
 
-use std::ffi::OsString;
+use clap::builder::Resettable;
+use clap::{Args, Command};
 
-use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, Args, Command};
-
-use super::options::{ALL, Takes};
+use super::given::untyped;
+use super::headings::EVERY_TEST;
+use super::options::Settings;
 
 const ABOUT: &str = "\
 Performance tests for Grafana Tempo: each profile is a case, which puts its load on a Tempo,
@@ -22,8 +22,6 @@ Examples:
   cargo test --test perf -- --profiles=small,medium        run two
   cargo test --test perf -- 1x-small --dry-run             see what it would do
   DURATION=30m cargo nextest run --test perf -- 1x-small   run under cargo-nextest";
-
-const LIBTEST: &str = "Options of every Rust test";
 
 /// The help of libtest's own options, by their names in libtest-mimic.
 const LIBTEST_HELP: [(&str, &str); 16] = [
@@ -81,47 +79,25 @@ const LIBTEST_HELP: [(&str, &str); 16] = [
 
 /// The whole command line.
 pub fn command() -> Command {
-    let mut command = Command::new("perf");
-    for option in ALL {
-        let mut notes = String::new();
-        if !option.default.is_empty() {
-            notes += &format!(" [default: {}]", option.default);
-        }
-        notes += &format!(" [variable: {}]", option.variable);
-        let arg = Arg::new(option.flag)
-            .long(option.flag)
-            .help(format!("{}{notes}", option.help))
-            .help_heading(option.heading)
-            .value_parser(ValueParser::os_string());
-        command = command.arg(match option.takes {
-            // With an equals sign only: the word after `--dry-run` is a case.
-            Takes::Switch => arg
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
-                .value_name("BOOL"),
-            Takes::Value(name) => arg.value_name(name),
-            Takes::List(name) => arg.value_name(name).action(ArgAction::Append),
-        });
-    }
-    command = libtest_mimic::Arguments::augment_args(command);
+    let command = untyped::<Settings>(Command::new("perf")).next_help_heading(Resettable::Reset);
+    let mut command = libtest_mimic::Arguments::augment_args(command);
     for (id, help) in LIBTEST_HELP {
         command = command.mut_arg(id, |arg| {
             let arg = arg.help(help).long_help(None);
             match id {
                 "filter" => arg.value_name("CASE"),
                 "unstable_flags" => arg
-                    .help_heading(LIBTEST)
+                    .help_heading(EVERY_TEST)
                     .value_name("FLAG")
                     .hide_possible_values(true),
                 "color" | "format" => arg
-                    .help_heading(LIBTEST)
+                    .help_heading(EVERY_TEST)
                     .value_name("HOW")
                     .hide_possible_values(true),
-                "skip" => arg.help_heading(LIBTEST).value_name("TEXT"),
-                "test_threads" => arg.help_heading(LIBTEST).value_name("NUMBER"),
-                "logfile" => arg.help_heading(LIBTEST).value_name("FILE"),
-                _ => arg.help_heading(LIBTEST),
+                "skip" => arg.help_heading(EVERY_TEST).value_name("TEXT"),
+                "test_threads" => arg.help_heading(EVERY_TEST).value_name("NUMBER"),
+                "logfile" => arg.help_heading(EVERY_TEST).value_name("FILE"),
+                _ => arg.help_heading(EVERY_TEST),
             }
         });
     }
@@ -136,17 +112,4 @@ pub fn command() -> Command {
         // the help differ from one place to the next.
         .term_width(100)
         .disable_version_flag(true)
-}
-
-/// What the command line said of an option, if anything.
-pub fn given(matches: &clap::ArgMatches, flag: &str) -> Option<OsString> {
-    let values: Vec<&OsString> = matches.get_many::<OsString>(flag)?.collect();
-    let mut joined = OsString::new();
-    for (index, value) in values.into_iter().enumerate() {
-        if index > 0 {
-            joined.push(",");
-        }
-        joined.push(value);
-    }
-    Some(joined)
 }

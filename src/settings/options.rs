@@ -1,473 +1,217 @@
-//! Every option once: its flag, its variable, its default and what it does.
-//! The command line, the look-up of variables and `--help` are made from this.
+//! The options of the cases, each declared once: its field with its help, its
+//! flag, its variable, its default and what reads it. Those of Kubernetes alone
+//! are beside.
 
-/// What an option takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
-    /// `--flag`, `--flag=false`; 1, 0, true, false.
-    Switch,
-    /// A value, by the word that stands for it in the help.
-    Value(&'static str),
-    /// A comma-separated list; the flag may be repeated.
-    List(&'static str),
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, Args, Command, ValueEnum};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::given;
+use super::headings::{self, CASES, LIMITS, LOAD, PLACE, RESULTS};
+use super::kubernetes::KubernetesSettings;
+use super::tools::ToolSettings;
+use super::values::{self, count};
+use crate::profile::{TraceProfile, limits};
+use crate::units::{ByteRate, EventRate};
+
+// Defaults that subcommands share.
+pub(crate) const SEED: &str = "1";
+pub(crate) const CR_DELETION_TIMEOUT: &str = "120s";
+
+/// Everything that an invocation was told, parsed and typed.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Profiles to run, separated by commas [default: all]
+    #[arg(long, env = "TEMPO_PERF_PROFILES", action = ArgAction::Append, default_value = "")]
+    #[arg(value_name = "NAMES", value_parser = values::names, help_heading = CASES)]
+    pub profiles: Names,
+    /// Directory of the profiles, one YAML file each
+    #[arg(long, env = "TEMPO_PERF_PROFILES_DIR", default_value = "profiles")]
+    #[arg(value_name = "DIR", help_heading = CASES)]
+    pub profiles_dir: PathBuf,
+    /// Load to run: ingestion, query, or combined (both side by side)
+    #[arg(long, env = "TEMPO_PERF_TEST_TYPE", default_value = "combined")]
+    #[arg(value_name = "TYPE", value_parser = values::word::<TestType>, help_heading = CASES)]
+    pub test_type: TestType,
+    /// Print the plan of each case, every number resolved, and run nothing
+    #[arg(long, env = "TEMPO_PERF_DRY_RUN", help_heading = CASES)]
+    pub dry_run: bool,
+    /// Check all profiles, print every mistake with its line, and run nothing
+    #[arg(long, env = "TEMPO_PERF_VALIDATE_PROFILES", help_heading = CASES)]
+    pub validate_profiles: bool,
+
+    /// Length of the load, for example 30s, 10m or 1h30m [default: the profile's, else 5m]
+    #[arg(long, env = "DURATION")]
+    #[arg(value_name = "TIME", value_parser = values::time, help_heading = LOAD)]
+    pub duration: Option<Duration>,
+    /// Take the k6 section of this profile in place of the case's own
+    #[arg(long, env = "SIZE")]
+    #[arg(value_name = "PROFILE", value_parser = values::text, help_heading = LOAD)]
+    pub size: Option<String>,
+    /// Rate of ingestion in MB/s (1 MB is 1,048,576 bytes)
+    #[arg(long, env = "MB_PER_SECOND")]
+    #[arg(value_name = "NUMBER", value_parser = values::mb_per_second, help_heading = LOAD)]
+    pub mb_per_second: Option<ByteRate>,
+    /// Rate of queries, all kinds together
+    #[arg(long, env = "QUERIES_PER_SECOND")]
+    #[arg(value_name = "NUMBER", value_parser = values::queries_per_second, help_heading = LOAD)]
+    pub queries_per_second: Option<EventRate>,
+    /// Virtual users that each k6 run starts with
+    #[arg(long, env = "VUS_MIN")]
+    #[arg(value_name = "NUMBER", value_parser = count(1..=limits::VUS), help_heading = LOAD)]
+    pub vus_min: Option<u32>,
+    /// Virtual users that each k6 run may grow to
+    #[arg(long, env = "VUS_MAX")]
+    #[arg(value_name = "NUMBER", value_parser = count(1..=limits::VUS), help_heading = LOAD)]
+    pub vus_max: Option<u32>,
+    /// Spans of a trace: small (8-15), medium (25-40), large (50-80) or xlarge (100-150)
+    #[arg(long, env = "TRACE_PROFILE")]
+    #[arg(value_name = "SIZE", value_parser = values::word::<TraceProfile>, help_heading = LOAD)]
+    pub trace_profile: Option<TraceProfile>,
+    /// What the traces and their order are made from; the same seed sends the same load
+    #[arg(long, env = "TEMPO_PERF_SEED", default_value = SEED)]
+    #[arg(value_name = "NUMBER", value_parser = count(0..=u32::MAX), help_heading = LOAD)]
+    pub seed: u32,
+
+    /// local (all on this machine), kubernetes, endpoint (a Tempo that exists), or auto: endpoint
+    /// when one is given, kubernetes with --context, when KUBECONFIG is set or inside a cluster,
+    /// else local
+    #[arg(long, env = "TEMPO_PERF_TARGET", default_value = "auto")]
+    #[arg(value_name = "TARGET", value_parser = values::word::<TargetChoice>, help_heading = PLACE)]
+    pub target: TargetChoice,
+    /// OTLP/HTTP receiver of a Tempo that exists, for example http://tempo:4318
+    #[arg(long, env = "TEMPO_ENDPOINT")]
+    #[arg(value_name = "URL", value_parser = values::otlp_url, help_heading = PLACE)]
+    pub tempo_endpoint: Option<Url>,
+    /// HTTP API of a Tempo that exists, for example http://tempo:3200
+    #[arg(long, env = "TEMPO_QUERY_ENDPOINT")]
+    #[arg(value_name = "URL", value_parser = values::query_url, help_heading = PLACE)]
+    pub tempo_query_endpoint: Option<Url>,
+
+    /// Directory for logs, metrics and reports
+    #[arg(long, env = "TEMPO_PERF_OUTPUT", default_value = "results")]
+    #[arg(value_name = "DIR", help_heading = RESULTS)]
+    pub output: PathBuf,
+    /// Also write one JUnit file over all cases of the invocation
+    #[arg(long, env = "TEMPO_PERF_JUNIT", value_name = "FILE", help_heading = RESULTS)]
+    pub junit: Option<PathBuf>,
+    /// Keep the logs of Tempo, the collector and the other components
+    #[arg(long, env = "TEMPO_PERF_COLLECT_LOGS", default_value = "true", help_heading = RESULTS)]
+    pub collect_logs: bool,
+    /// Report which metric queries had data and which had none
+    #[arg(long, env = "TEMPO_PERF_CHECK_METRICS", help_heading = RESULTS)]
+    pub check_metrics: bool,
+    /// Leave everything running after the case, and print how to reach and stop it
+    #[arg(long, env = "TEMPO_PERF_SKIP_CLEANUP", help_heading = RESULTS)]
+    pub skip_cleanup: bool,
+
+    /// How long a k6 run may take [default: 30m, or warm-up + duration + 10m if that is longer]
+    #[arg(long, env = "TEMPO_PERF_JOB_TIMEOUT")]
+    #[arg(value_name = "TIME", value_parser = values::time, help_heading = LIMITS)]
+    pub job_timeout: Option<Duration>,
+    /// How long a pod, or a process on this machine, may take to be ready
+    #[arg(long, env = "TEMPO_PERF_POD_READY_TIMEOUT", default_value = "120s")]
+    #[arg(value_name = "TIME", value_parser = values::time, help_heading = LIMITS)]
+    pub pod_ready_timeout: Duration,
+    /// How long custom resources may take to go away
+    #[arg(long, env = "TEMPO_PERF_CR_DELETION_TIMEOUT", default_value = CR_DELETION_TIMEOUT)]
+    #[arg(value_name = "TIME", value_parser = values::time, help_heading = LIMITS)]
+    pub cr_deletion_timeout: Duration,
+    /// Prometheus queries at the same time
+    #[arg(long, env = "TEMPO_PERF_MAX_CONCURRENT_QUERIES", default_value = "5")]
+    #[arg(value_name = "NUMBER", value_parser = count(1..=100_usize), help_heading = LIMITS)]
+    pub max_concurrent_queries: usize,
+
+    #[command(flatten, next_help_heading = headings::KUBERNETES)]
+    pub kubernetes: KubernetesSettings,
+    #[command(flatten, next_help_heading = headings::TOOLS)]
+    pub tools: ToolSettings,
+
+    /// TEMPO_PERF_STORE_FAULTS: faults that the built-in trace store is to have,
+    /// for tests of this program; named in every report. Not an option, as it is
+    /// of no use to users.
+    #[arg(skip)]
+    pub store_faults: Vec<String>,
+    /// What named `profiles`, for messages: the flag or the variable.
+    #[arg(skip = "--profiles")]
+    pub profiles_source: String,
+    /// What named `size`.
+    #[arg(skip = "--size")]
+    pub size_source: String,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub struct Opt {
-    /// Without the hyphens.
-    pub flag: &'static str,
-    pub variable: &'static str,
-    pub takes: Takes,
-    /// As the help shows it; empty when the profile or the plan decides.
-    pub default: &'static str,
-    pub heading: &'static str,
-    pub help: &'static str,
-}
+/// One value with commas; of a `Vec`, clap would make one for each element.
+pub type Names = Vec<String>;
 
-impl Opt {
-    /// Its flag and its variable, for messages about either.
-    pub fn names(&self) -> String {
-        format!("--{} or {}", self.flag, self.variable)
+/// The settings of an invocation that was told nothing; only the cache of
+/// tools, which depends on the user, is left empty.
+impl Default for Settings {
+    fn default() -> Self {
+        given::defaults()
     }
 }
 
-const CASES: &str = "Cases";
-const LOAD: &str = "Load (in place of the profile's values)";
-const PLACE: &str = "Where the load goes";
-const KUBERNETES: &str = "Kubernetes";
-const RESULTS: &str = "Results";
-const LIMITS: &str = "Limits";
-const TOOLS: &str = "Tools";
+impl Settings {
+    /// The flag and the variable of an option, for messages about either.
+    pub(crate) fn names_of(flag: &str) -> String {
+        let options = Self::augment_args(Command::new("options"));
+        let variable = options
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(flag.trim_start_matches("--")))
+            .and_then(Arg::get_env)
+            .unwrap_or_else(|| panic!("there is no option {flag}"));
+        format!("{flag} or {}", variable.display())
+    }
+}
 
-use Takes::{List, Switch, Value};
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum TestType {
+    Ingestion,
+    Query,
+    Combined,
+}
 
-use super::kubernetes;
+impl fmt::Display for TestType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ingestion => "ingestion",
+            Self::Query => "query",
+            Self::Combined => "combined",
+        })
+    }
+}
 
-pub const PROFILES: Opt = Opt {
-    flag: "profiles",
-    variable: "TEMPO_PERF_PROFILES",
-    takes: List("NAMES"),
-    default: "all",
-    heading: CASES,
-    help: "Profiles to run, separated by commas",
-};
-pub const PROFILES_DIR: Opt = Opt {
-    flag: "profiles-dir",
-    variable: "TEMPO_PERF_PROFILES_DIR",
-    takes: Value("DIR"),
-    default: "profiles",
-    heading: CASES,
-    help: "Directory of the profiles, one YAML file each",
-};
-pub const TEST_TYPE: Opt = Opt {
-    flag: "test-type",
-    variable: "TEMPO_PERF_TEST_TYPE",
-    takes: Value("TYPE"),
-    default: "combined",
-    heading: CASES,
-    help: "Load to run: ingestion, query, or combined (both side by side)",
-};
-pub const DRY_RUN: Opt = Opt {
-    flag: "dry-run",
-    variable: "TEMPO_PERF_DRY_RUN",
-    takes: Switch,
-    default: "false",
-    heading: CASES,
-    help: "Print the plan of each case, every number resolved, and run nothing",
-};
-pub const VALIDATE_PROFILES: Opt = Opt {
-    flag: "validate-profiles",
-    variable: "TEMPO_PERF_VALIDATE_PROFILES",
-    takes: Switch,
-    default: "false",
-    heading: CASES,
-    help: "Check all profiles, print every mistake with its line, and run nothing",
-};
-pub const DURATION: Opt = Opt {
-    flag: "duration",
-    variable: "DURATION",
-    takes: Value("TIME"),
-    default: "the profile's, else 5m",
-    heading: LOAD,
-    help: "Length of the load, for example 30s, 10m or 1h30m",
-};
-pub const SIZE: Opt = Opt {
-    flag: "size",
-    variable: "SIZE",
-    takes: Value("PROFILE"),
-    default: "",
-    heading: LOAD,
-    help: "Take the k6 section of this profile in place of the case's own",
-};
-pub const MB_PER_SECOND: Opt = Opt {
-    flag: "mb-per-second",
-    variable: "MB_PER_SECOND",
-    takes: Value("NUMBER"),
-    default: "",
-    heading: LOAD,
-    help: "Rate of ingestion in MB/s (1 MB is 1,048,576 bytes)",
-};
-pub const QUERIES_PER_SECOND: Opt = Opt {
-    flag: "queries-per-second",
-    variable: "QUERIES_PER_SECOND",
-    takes: Value("NUMBER"),
-    default: "",
-    heading: LOAD,
-    help: "Rate of queries, all kinds together",
-};
-pub const VUS_MIN: Opt = Opt {
-    flag: "vus-min",
-    variable: "VUS_MIN",
-    takes: Value("NUMBER"),
-    default: "",
-    heading: LOAD,
-    help: "Virtual users that each k6 run starts with",
-};
-pub const VUS_MAX: Opt = Opt {
-    flag: "vus-max",
-    variable: "VUS_MAX",
-    takes: Value("NUMBER"),
-    default: "",
-    heading: LOAD,
-    help: "Virtual users that each k6 run may grow to",
-};
-pub const TRACE_PROFILE: Opt = Opt {
-    flag: "trace-profile",
-    variable: "TRACE_PROFILE",
-    takes: Value("SIZE"),
-    default: "",
-    heading: LOAD,
-    help: "Spans of a trace: small (8-15), medium (25-40), large (50-80) or xlarge (100-150)",
-};
-pub const SEED: Opt = Opt {
-    flag: "seed",
-    variable: "TEMPO_PERF_SEED",
-    takes: Value("NUMBER"),
-    default: "1",
-    heading: LOAD,
-    help: "What the traces and their order are made from; the same seed sends the same load",
-};
-pub const TARGET: Opt = Opt {
-    flag: "target",
-    variable: "TEMPO_PERF_TARGET",
-    takes: Value("TARGET"),
-    default: "auto",
-    heading: PLACE,
-    help: "local (all on this machine), kubernetes, endpoint (a Tempo that exists), or auto: \
-           endpoint when one is given, kubernetes with --context, when KUBECONFIG is set or inside a \
-           cluster, else local",
-};
-pub const TEMPO_ENDPOINT: Opt = Opt {
-    flag: "tempo-endpoint",
-    variable: "TEMPO_ENDPOINT",
-    takes: Value("URL"),
-    default: "",
-    heading: PLACE,
-    help: "OTLP/HTTP receiver of a Tempo that exists, for example http://tempo:4318",
-};
-pub const TEMPO_QUERY_ENDPOINT: Opt = Opt {
-    flag: "tempo-query-endpoint",
-    variable: "TEMPO_QUERY_ENDPOINT",
-    takes: Value("URL"),
-    default: "",
-    heading: PLACE,
-    help: "HTTP API of a Tempo that exists, for example http://tempo:3200",
-};
-pub const CONTEXT: Opt = Opt {
-    flag: "context",
-    variable: "TEMPO_PERF_CONTEXT",
-    takes: Value("NAME"),
-    default: "the current one",
-    heading: KUBERNETES,
-    help: "Context of the kubeconfig; to name one is to choose the target kubernetes",
-};
-pub const NAMESPACE_PREFIX: Opt = Opt {
-    flag: "namespace-prefix",
-    variable: "TEMPO_PERF_NAMESPACE_PREFIX",
-    takes: Value("TEXT"),
-    default: kubernetes::NAMESPACE_PREFIX,
-    heading: KUBERNETES,
-    help: "What the names of namespaces start with; the profile's name follows",
-};
-pub const NODE_SELECTOR: Opt = Opt {
-    flag: "node-selector",
-    variable: "TEMPO_PERF_NODE_SELECTOR",
-    takes: List("LABELS"),
-    default: "the profile's",
-    heading: KUBERNETES,
-    help: "Labels of the nodes that Tempo alone is to run on, for example node-role.kubernetes.io/infra=,disk=ssd",
-};
-pub const STORAGE_CLASS: Opt = Opt {
-    flag: "storage-class",
-    variable: "TEMPO_PERF_STORAGE_CLASS",
-    takes: Value("NAME"),
-    default: "the cluster's",
-    heading: KUBERNETES,
-    help: "StorageClass of the volumes of Tempo and MinIO",
-};
-pub const STORAGE_TYPE: Opt = Opt {
-    flag: "storage-type",
-    variable: "TEMPO_PERF_STORAGE_TYPE",
-    takes: Value("TYPE"),
-    default: "the profile's",
-    heading: KUBERNETES,
-    help: "Where Tempo keeps its blocks: minio (in the namespace) or s3 (a bucket that exists)",
-};
-pub const STORAGE_BUCKET: Opt = Opt {
-    flag: "storage-bucket",
-    variable: "TEMPO_PERF_STORAGE_BUCKET",
-    takes: Value("NAME"),
-    default: "the profile's",
-    heading: KUBERNETES,
-    help: "Bucket of s3",
-};
-pub const STORAGE_REGION: Opt = Opt {
-    flag: "storage-region",
-    variable: "TEMPO_PERF_STORAGE_REGION",
-    takes: Value("NAME"),
-    default: "the profile's",
-    heading: KUBERNETES,
-    help: "Region of s3, needed on AWS",
-};
-pub const STORAGE_ENDPOINT: Opt = Opt {
-    flag: "storage-endpoint",
-    variable: "TEMPO_PERF_STORAGE_ENDPOINT",
-    takes: Value("URL"),
-    default: "the profile's, else AWS",
-    heading: KUBERNETES,
-    help: "Address of s3 when it is not AWS",
-};
-pub const STORAGE_SECRET_NAME: Opt = Opt {
-    flag: "storage-secret-name",
-    variable: "TEMPO_PERF_STORAGE_SECRET_NAME",
-    takes: Value("NAME"),
-    default: "the profile's, else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    heading: KUBERNETES,
-    help: "Secret with the keys of s3, in the namespace of the context",
-};
-pub const PROMETHEUS: Opt = Opt {
-    flag: "prometheus",
-    variable: "TEMPO_PERF_PROMETHEUS",
-    takes: Value("WHICH"),
-    default: "auto",
-    heading: KUBERNETES,
-    help: "Prometheus that scrapes Tempo: own (in the namespace), the URL of one that does, or auto: the cluster's where there is one, else own",
-};
-pub const PROMETHEUS_TOKEN_FILE: Opt = Opt {
-    flag: "prometheus-token-file",
-    variable: "TEMPO_PERF_PROMETHEUS_TOKEN_FILE",
-    takes: Value("FILE"),
-    default: "",
-    heading: KUBERNETES,
-    help: "File with the bearer token for the URL of --prometheus",
-};
-pub const ENABLE_USER_WORKLOAD_MONITORING: Opt = Opt {
-    flag: "enable-user-workload-monitoring",
-    variable: "TEMPO_PERF_ENABLE_USER_WORKLOAD_MONITORING",
-    takes: Switch,
-    default: "false",
-    heading: KUBERNETES,
-    help: "On OpenShift, set enableUserWorkload in the ConfigMap cluster-monitoring-config, which is for the whole cluster, and say so",
-};
-pub const K6_IMAGE: Opt = Opt {
-    flag: "k6-image",
-    variable: "TEMPO_PERF_K6_IMAGE",
-    takes: Value("IMAGE"),
-    default: kubernetes::K6_IMAGE,
-    heading: KUBERNETES,
-    help: "Image of k6; give images a tag or digest, so that runs can be compared",
-};
-pub const COLLECTOR_IMAGE: Opt = Opt {
-    flag: "collector-image",
-    variable: "TEMPO_PERF_COLLECTOR_IMAGE",
-    takes: Value("IMAGE"),
-    default: "docker.io/otel/opentelemetry-collector-contrib:0.160.0, on OpenShift the operator's",
-    heading: KUBERNETES,
-    help: "Image of the collector",
-};
-pub const MINIO_IMAGE: Opt = Opt {
-    flag: "minio-image",
-    variable: "TEMPO_PERF_MINIO_IMAGE",
-    takes: Value("IMAGE"),
-    default: kubernetes::MINIO_IMAGE,
-    heading: KUBERNETES,
-    help: "Image of MinIO",
-};
-pub const PROMETHEUS_IMAGE: Opt = Opt {
-    flag: "prometheus-image",
-    variable: "TEMPO_PERF_PROMETHEUS_IMAGE",
-    takes: Value("IMAGE"),
-    default: kubernetes::PROMETHEUS_IMAGE,
-    heading: KUBERNETES,
-    help: "Image of our own Prometheus",
-};
-pub const OUTPUT: Opt = Opt {
-    flag: "output",
-    variable: "TEMPO_PERF_OUTPUT",
-    takes: Value("DIR"),
-    default: "results",
-    heading: RESULTS,
-    help: "Directory for logs, metrics and reports",
-};
-pub const JUNIT: Opt = Opt {
-    flag: "junit",
-    variable: "TEMPO_PERF_JUNIT",
-    takes: Value("FILE"),
-    default: "",
-    heading: RESULTS,
-    help: "Also write one JUnit file over all cases of the invocation",
-};
-pub const COLLECT_LOGS: Opt = Opt {
-    flag: "collect-logs",
-    variable: "TEMPO_PERF_COLLECT_LOGS",
-    takes: Switch,
-    default: "true",
-    heading: RESULTS,
-    help: "Keep the logs of Tempo, the collector and the other components",
-};
-pub const CHECK_METRICS: Opt = Opt {
-    flag: "check-metrics",
-    variable: "TEMPO_PERF_CHECK_METRICS",
-    takes: Switch,
-    default: "false",
-    heading: RESULTS,
-    help: "Report which metric queries had data and which had none",
-};
-pub const SKIP_CLEANUP: Opt = Opt {
-    flag: "skip-cleanup",
-    variable: "TEMPO_PERF_SKIP_CLEANUP",
-    takes: Switch,
-    default: "false",
-    heading: RESULTS,
-    help: "Leave everything running after the case, and print how to reach and stop it",
-};
-pub const JOB_TIMEOUT: Opt = Opt {
-    flag: "job-timeout",
-    variable: "TEMPO_PERF_JOB_TIMEOUT",
-    takes: Value("TIME"),
-    default: "30m, or warm-up + duration + 10m if that is longer",
-    heading: LIMITS,
-    help: "How long a k6 run may take",
-};
-pub const POD_READY_TIMEOUT: Opt = Opt {
-    flag: "pod-ready-timeout",
-    variable: "TEMPO_PERF_POD_READY_TIMEOUT",
-    takes: Value("TIME"),
-    default: "120s",
-    heading: LIMITS,
-    help: "How long a pod, or a process on this machine, may take to be ready",
-};
-pub const CR_DELETION_TIMEOUT: Opt = Opt {
-    flag: "cr-deletion-timeout",
-    variable: "TEMPO_PERF_CR_DELETION_TIMEOUT",
-    takes: Value("TIME"),
-    default: "120s",
-    heading: LIMITS,
-    help: "How long custom resources may take to go away",
-};
-pub const NAMESPACE_DELETION_TIMEOUT: Opt = Opt {
-    flag: "namespace-deletion-timeout",
-    variable: "TEMPO_PERF_NAMESPACE_DELETION_TIMEOUT",
-    takes: Value("TIME"),
-    default: "180s",
-    heading: LIMITS,
-    help: "How long a namespace may take to go away",
-};
-pub const MAX_CONCURRENT_QUERIES: Opt = Opt {
-    flag: "max-concurrent-queries",
-    variable: "TEMPO_PERF_MAX_CONCURRENT_QUERIES",
-    takes: Value("NUMBER"),
-    default: "5",
-    heading: LIMITS,
-    help: "Prometheus queries at the same time",
-};
-pub const K6_BIN: Opt = Opt {
-    flag: "k6-bin",
-    variable: "TEMPO_PERF_K6_BIN",
-    takes: Value("FILE"),
-    default: "",
-    heading: TOOLS,
-    help: "k6 to use; built or found on PATH when absent, as are the collector and Prometheus",
-};
-pub const OTELCOL_BIN: Opt = Opt {
-    flag: "otelcol-bin",
-    variable: "TEMPO_PERF_OTELCOL_BIN",
-    takes: Value("FILE"),
-    default: "",
-    heading: TOOLS,
-    help: "OpenTelemetry Collector to use",
-};
-pub const PROMETHEUS_BIN: Opt = Opt {
-    flag: "prometheus-bin",
-    variable: "TEMPO_PERF_PROMETHEUS_BIN",
-    takes: Value("FILE"),
-    default: "",
-    heading: TOOLS,
-    help: "Prometheus to use",
-};
-pub const TEMPO_BIN: Opt = Opt {
-    flag: "tempo-bin",
-    variable: "TEMPO_PERF_TEMPO_BIN",
-    takes: Value("FILE"),
-    default: "tempo on PATH, else the built-in trace store",
-    heading: TOOLS,
-    help: "Tempo to run for the local target",
-};
-pub const TOOLS_DIR: Opt = Opt {
-    flag: "tools-dir",
-    variable: "TEMPO_PERF_TOOLS_DIR",
-    takes: Value("DIR"),
-    default: "~/.cache/tempo-perf/tools",
-    heading: TOOLS,
-    help: "Where built tools are kept",
-};
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TargetChoice {
+    Auto,
+    Local,
+    Kubernetes,
+    Endpoint,
+}
 
-pub const ALL: [&Opt; 47] = [
-    &PROFILES,
-    &PROFILES_DIR,
-    &TEST_TYPE,
-    &DRY_RUN,
-    &VALIDATE_PROFILES,
-    &DURATION,
-    &SIZE,
-    &MB_PER_SECOND,
-    &QUERIES_PER_SECOND,
-    &VUS_MIN,
-    &VUS_MAX,
-    &TRACE_PROFILE,
-    &SEED,
-    &TARGET,
-    &TEMPO_ENDPOINT,
-    &TEMPO_QUERY_ENDPOINT,
-    &CONTEXT,
-    &NAMESPACE_PREFIX,
-    &NODE_SELECTOR,
-    &STORAGE_CLASS,
-    &STORAGE_TYPE,
-    &STORAGE_BUCKET,
-    &STORAGE_REGION,
-    &STORAGE_ENDPOINT,
-    &STORAGE_SECRET_NAME,
-    &PROMETHEUS,
-    &PROMETHEUS_TOKEN_FILE,
-    &ENABLE_USER_WORKLOAD_MONITORING,
-    &K6_IMAGE,
-    &COLLECTOR_IMAGE,
-    &MINIO_IMAGE,
-    &PROMETHEUS_IMAGE,
-    &OUTPUT,
-    &JUNIT,
-    &COLLECT_LOGS,
-    &CHECK_METRICS,
-    &SKIP_CLEANUP,
-    &JOB_TIMEOUT,
-    &POD_READY_TIMEOUT,
-    &CR_DELETION_TIMEOUT,
-    &NAMESPACE_DELETION_TIMEOUT,
-    &MAX_CONCURRENT_QUERIES,
-    &K6_BIN,
-    &OTELCOL_BIN,
-    &PROMETHEUS_BIN,
-    &TEMPO_BIN,
-    &TOOLS_DIR,
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_declared_in_full() {
+        let options = Settings::augment_args(Command::new("options"));
+        for arg in options.get_arguments() {
+            let flag = arg.get_long().expect("a flag");
+            assert!(arg.get_env().is_some(), "--{flag} needs a variable");
+            assert!(arg.get_help_heading().is_some(), "--{flag} needs a heading");
+            assert!(arg.get_help().is_some(), "--{flag} needs a help");
+            // clap's own readers give a refusal that says nothing.
+            let matches = given::untyped::<Settings>(Command::new("perf"))
+                .get_matches_from(["perf", &format!("--{flag}=\u{1}")]);
+            for mistake in given::Read::<Settings>::new(&matches, &|_| None).malformed {
+                assert_ne!(mistake.expected, "text in UTF-8", "{mistake}");
+            }
+        }
+    }
+}

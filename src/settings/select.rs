@@ -1,6 +1,6 @@
 //! Which profiles an invocation runs.
 
-use super::Settings;
+use super::options::Settings;
 use crate::nearest::nearest;
 use crate::profile::Discovered;
 

@@ -2,22 +2,18 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::process::{
-    ChildSpec, Interrupt, Signal, SpawnError, StopError, Supervisor, WorkDirError,
-};
+use crate::process::{ChildSpec, Interrupt, SpawnError, StopError, Supervisor, WorkDirError};
 
+use super::cache::{CacheError, Cached, LockError};
 use super::inspect::{self, InspectError, Trust, Version};
 use super::pin::Pin;
-use super::progress::{Progress, elapsed};
-use super::{Origin, Tool};
+use super::progress::{LIVE, Progress, elapsed};
+use super::{Interrupted, Tool};
 
-const PLAIN_PROGRESS: Duration = Duration::from_secs(15);
-const LIVE_PROGRESS: Duration = Duration::from_millis(500);
 const STOP_GRACE: Duration = Duration::from_secs(2);
 const LAST_LINES: usize = 15;
 
@@ -50,19 +46,10 @@ pub enum BuildError {
         #[source]
         source: InspectError,
     },
-    #[error("{signal} while {what} {tool}")]
-    Interrupted {
-        tool: Tool,
-        what: &'static str,
-        signal: Signal,
-    },
-    #[error("cannot {what} {} in the cache of tools", .path.display())]
-    Cache {
-        what: &'static str,
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     #[error(transparent)]
     Spawn(#[from] SpawnError),
     #[error(transparent)]
@@ -71,7 +58,17 @@ pub enum BuildError {
     WorkDir(#[from] WorkDirError),
 }
 
-fn alternative(tool: &Tool) -> String {
+impl From<LockError> for BuildError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Interrupted(interrupted) => interrupted.into(),
+            LockError::Cache(error) => error.into(),
+        }
+    }
+}
+
+/// The end of a message about a tool that cannot be got.
+pub(super) fn alternative(tool: &Tool) -> String {
     format!(
         "or take a binary of {} or later from {} and set {}",
         tool.oldest(),
@@ -117,49 +114,31 @@ pub(super) struct Builder<'a> {
     pub progress: &'a Progress,
 }
 
-/// Where a build of the pin lies, once there is one.
-pub(super) fn cached(cache: &Path, pin: &Pin) -> PathBuf {
-    cache.join(pin.key()).join(pin.tool.name())
-}
-
 impl Builder<'_> {
     /// Builds the tool, unless another run does so or just did.
-    pub async fn build(&self, pin: &Pin) -> Result<(PathBuf, Origin), BuildError> {
+    pub async fn build(&self, pin: &Pin) -> Result<PathBuf, BuildError> {
         let tool = pin.tool;
-        let path = cached(self.cache, pin);
         let go = self.find_go(pin).await?;
-        fs::create_dir_all(self.cache)
-            .map_err(|source| cache_error("create", self.cache, source))?;
-        let _lock = self.lock(pin).await?;
-        if inspect::is_executable(&path) {
-            return Ok((path, Origin::Cache));
+        let entry = pin.entry(self.cache);
+        let doing = format!("building {tool} {}", pin.version());
+        let _lock = entry.lock(&doing, self.interrupt, self.progress).await?;
+        if let Cached::Sound(path) = entry.look().await {
+            return Ok(path);
         }
-        // Only the holder of the lock uses this directory; what lies there now is
-        // of a build that was killed together with its watcher.
-        let dir = self.cache.join(format!(".building-{}", pin.key()));
-        if dir.exists() {
-            fs::remove_dir_all(&dir).map_err(|source| cache_error("delete", &dir, source))?;
-        }
-        let dir = self.supervisor.transient_dir(dir)?;
+        let dir = self.supervisor.transient_dir(entry.workshop()?)?;
         let start = Instant::now();
-        let version = pin.version();
-        self.progress.line(&format!(
-            "building {tool} {version} (once; about 2 minutes)"
-        ));
+        self.progress
+            .line(&format!("{doing} (once; about 2 minutes)"));
         let built = self.go_build(pin, &go, dir.path(), start).await?;
         inspect::inspect(tool, &built, Trust::Found)
             .await
             .map_err(|source| BuildError::Useless { tool, source })?;
-        let home = self.cache.join(pin.key());
-        fs::create_dir_all(&home).map_err(|source| cache_error("create", &home, source))?;
-        // The binary appears whole or not at all.
-        fs::rename(&built, &path).map_err(|source| cache_error("write", &path, source))?;
+        entry.keep(&built)?;
         dir.delete()?;
-        self.progress.line(&format!(
-            "built {tool} {version} in {}",
-            elapsed(start.elapsed())
-        ));
-        Ok((path, Origin::Built))
+        let took = elapsed(start.elapsed());
+        self.progress
+            .line(&format!("built {tool} {} in {took}", pin.version()));
+        Ok(entry.path())
     }
 
     /// The Go that would build it.
@@ -182,61 +161,6 @@ impl Builder<'_> {
         Ok(path)
     }
 
-    /// Takes the lock of this build, and says for whom it waits.
-    async fn lock(&self, pin: &Pin) -> Result<File, BuildError> {
-        const FIRST_PAUSE: Duration = Duration::from_millis(20);
-        const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-        // By then the holder has written its number, or has gone.
-        const SILENCE: Duration = Duration::from_millis(100);
-        let path = self.cache.join(format!("{}.lock", pin.key()));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|source| cache_error("open", &path, source))?;
-        let mut pause = FIRST_PAUSE;
-        let start = Instant::now();
-        let mut told = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(source)) => {
-                    return Err(cache_error("lock", &path, source));
-                }
-                Err(TryLockError::WouldBlock) => {}
-            }
-            if start.elapsed() >= SILENCE && !std::mem::replace(&mut told, true) {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
-                let holder = match holder.trim() {
-                    "" => "another process".to_owned(),
-                    pid => format!("process {pid}"),
-                };
-                self.progress.line(&format!(
-                    "waiting for {holder}, which is building {} {}",
-                    pin.tool,
-                    pin.version()
-                ));
-            }
-            tokio::select! {
-                signal = self.interrupt.wait() => return Err(BuildError::Interrupted {
-                    tool: pin.tool,
-                    what: "waiting for",
-                    signal,
-                }),
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            }
-        }
-        let write = || {
-            use std::io::Write as _;
-            file.set_len(0)?;
-            (&file).write_all(std::process::id().to_string().as_bytes())
-        };
-        write().map_err(|source| cache_error("write", &path, source))?;
-        Ok(file)
-    }
-
     async fn go_build(
         &self,
         pin: &Pin,
@@ -247,11 +171,11 @@ impl Builder<'_> {
         let source_dir = dir.join("module");
         let temporary = dir.join("tmp");
         for dir in [&source_dir, &temporary] {
-            fs::create_dir_all(dir).map_err(|source| cache_error("create", dir, source))?;
+            fs::create_dir_all(dir).map_err(|source| CacheError::new("create", dir, source))?;
         }
         for (name, text) in pin.files {
             let path = source_dir.join(name);
-            fs::write(&path, text).map_err(|source| cache_error("write", &path, source))?;
+            fs::write(&path, text).map_err(|source| CacheError::new("write", &path, source))?;
         }
         let output = dir.join(pin.tool.name());
         let log = dir.join("log");
@@ -280,11 +204,7 @@ impl Builder<'_> {
             signal = self.interrupt.wait() => {
                 self.progress.clear();
                 child.stop(STOP_GRACE).await?;
-                return Err(BuildError::Interrupted {
-                    tool: pin.tool,
-                    what: "building",
-                    signal,
-                });
+                return Err(Interrupted::new(signal, format!("building {}", pin.tool)).into());
             }
             exit = child.wait() => exit,
             never = self.show_progress(pin, &log, start) => match never {},
@@ -301,23 +221,19 @@ impl Builder<'_> {
     }
 
     async fn show_progress(&self, pin: &Pin, log: &Path, start: Instant) -> Infallible {
-        let mut last_plain = Instant::now();
+        let mut ticker = self.progress.ticker();
         loop {
-            tokio::time::sleep(LIVE_PROGRESS).await;
+            tokio::time::sleep(LIVE).await;
             // Only decoration: a log that cannot be read shows no count.
             let packages = fs::read_to_string(log)
                 .map(|text| text.lines().filter(|line| is_package(line)).count())
                 .unwrap_or_default();
-            let text = format!(
+            ticker.show(&format!(
                 "building {} {}: {}, {packages} packages",
                 pin.tool,
                 pin.version(),
                 elapsed(start.elapsed())
-            );
-            if !self.progress.live(&text) && last_plain.elapsed() >= PLAIN_PROGRESS {
-                self.progress.line(&text);
-                last_plain = Instant::now();
-            }
+            ));
         }
     }
 }
@@ -331,14 +247,6 @@ pub(super) fn on_path<'a>(
         .filter(|dir| dir.is_absolute())
         .map(move |dir| dir.join(name))
         .filter(|path| inspect::is_executable(path))
-}
-
-fn cache_error(what: &'static str, path: &Path, source: io::Error) -> BuildError {
-    BuildError::Cache {
-        what,
-        path: path.to_owned(),
-        source,
-    }
 }
 
 /// A line of `go build -v`, as opposed to one of an error.

@@ -1,4 +1,4 @@
-//! `tempo-perf tools`: builds what is missing and shows all.
+//! `tempo-perf tools`: gets what is missing and shows all.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -9,16 +9,18 @@ use crate::error_chain::chain;
 use crate::process::{Interrupt, Supervisor};
 use crate::settings::Settings;
 
-use super::resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox};
+use super::resolve::{MissingTool, ResolvedTool, ToolError, ToolStatus, Toolbox};
+use super::tempo::{Tempo, TempoStatus};
 use super::{PassedOver, Progress, Tool};
 
-/// Builds the pinned tools that are missing, and shows where each one is
+/// Downloads or builds the pinned tools that are missing, and shows where each one is
 ///
-/// The variables are those of a run: TEMPO_PERF_K6_BIN, TEMPO_PERF_OTELCOL_BIN,
-/// TEMPO_PERF_PROMETHEUS_BIN, TEMPO_PERF_TEMPO_BIN and TEMPO_PERF_TOOLS_DIR.
+/// The variables are those of a run: TEMPO_PERF_TOOLS, TEMPO_PERF_TEMPO_VERSION,
+/// TEMPO_PERF_TOOLS_DIR, and for each of K6, OTELCOL, PROMETHEUS and TEMPO
+/// TEMPO_PERF_…_BIN and TEMPO_PERF_…_RELEASES.
 #[derive(Debug, Args)]
 pub struct ToolsArgs {
-    /// Only show; exit code 1 if a tool would have to be built
+    /// Only show; exit code 1 if a tool is missing
     #[arg(long, visible_alias = "list")]
     check: bool,
 }
@@ -65,17 +67,19 @@ impl ToolsArgs {
             .build()
             .map_err(|error| other("start a runtime", &error))?;
         runtime.block_on(async {
-            let tools = if check {
-                toolbox.look_all(&Tool::ALL).await?
+            let (tools, tempo) = if check {
+                let tools = toolbox.look_all(&Tool::ALL).await?;
+                (tools, toolbox.look_tempo().await?)
             } else {
-                let resolved = toolbox.resolve_all(&Tool::ALL).await?;
-                resolved.into_iter().map(ToolStatus::Ready).collect()
+                let (tools, tempo) = toolbox.resolve_local().await?;
+                let tools = tools.into_iter().map(ToolStatus::Ready).collect();
+                (tools, tempo.map_or(TempoStatus::None, TempoStatus::Ready))
             };
-            let tempo = toolbox.find_tempo().await?;
-            print!("{}", table(&tools, tempo.as_ref()));
-            let all_there = tools
-                .iter()
-                .all(|status| matches!(status, ToolStatus::Ready(_)));
+            print!("{}", table(&tools, &tempo));
+            let all_there = !matches!(tempo, TempoStatus::Missing(_))
+                && tools
+                    .iter()
+                    .all(|status| matches!(status, ToolStatus::Ready(_)));
             Ok(ExitCode::from(u8::from(!all_there)))
         })
     }
@@ -92,7 +96,7 @@ impl From<ToolError> for Failure {
     }
 }
 
-fn table(tools: &[ToolStatus], tempo: Option<&Tempo>) -> String {
+fn table(tools: &[ToolStatus], tempo: &TempoStatus) -> String {
     let mut rows = vec![["TOOL", "VERSION", "ORIGIN", "PATH"].map(str::to_owned)];
     let mut notes = Vec::new();
     for status in tools {
@@ -113,15 +117,16 @@ fn table(tools: &[ToolStatus], tempo: Option<&Tempo>) -> String {
                 ]);
                 &found.passed_over
             }
-            ToolStatus::ToBuild {
+            ToolStatus::Missing(MissingTool {
                 tool,
                 version,
+                way,
                 passed_over,
-            } => {
+            }) => {
                 rows.push([
                     tool.name().to_owned(),
                     version.to_string(),
-                    "to build".to_owned(),
+                    format!("to {way}"),
                     "-".to_owned(),
                 ]);
                 passed_over
@@ -130,15 +135,18 @@ fn table(tools: &[ToolStatus], tempo: Option<&Tempo>) -> String {
         notes.extend(passed_over.iter().map(|passed| passed.reason.clone()));
     }
     rows.push(match tempo {
-        Some(tempo) => [
+        TempoStatus::Ready(Tempo {
+            path,
+            version,
+            origin,
+        }) => [
             "tempo".to_owned(),
-            tempo
-                .version
-                .map_or_else(|| "unknown".to_owned(), |version| version.to_string()),
-            tempo.origin.to_string(),
-            tempo.path.display().to_string(),
+            version.map_or_else(|| "unknown".to_owned(), |version| version.to_string()),
+            origin.to_string(),
+            path.display().to_string(),
         ],
-        None => [
+        TempoStatus::Missing(version) => ["tempo", version, "to download", "-"].map(str::to_owned),
+        TempoStatus::None => [
             "tempo",
             "-",
             "none",
@@ -164,7 +172,7 @@ fn table(tools: &[ToolStatus], tempo: Option<&Tempo>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::{Origin, Version};
+    use crate::tools::{Origin, Version, Way};
 
     #[test]
     fn the_table_shows_each_tool_and_what_was_passed_over() {
@@ -176,16 +184,17 @@ mod tests {
                 origin: Origin::Cache,
                 passed_over: Vec::new(),
             }),
-            ToolStatus::ToBuild {
+            ToolStatus::Missing(MissingTool {
                 tool: Tool::Otelcol,
                 version: Version::new(0, 160, 0),
+                way: Way::Build,
                 passed_over: vec![PassedOver {
                     path: "/usr/bin/otelcol".into(),
                     reason: "/usr/bin/otelcol has no otlp exporter".to_owned(),
                 }],
-            },
+            }),
         ];
-        insta::assert_snapshot!(table(&tools, None), @"
+        insta::assert_snapshot!(table(&tools, &TempoStatus::None), @"
         TOOL     VERSION  ORIGIN    PATH
         k6       1.8.1    cache     /cache/k6-1.8.1-0123456789ab/k6
         otelcol  0.160.0  to build  -

@@ -1,22 +1,34 @@
-//! k6, the OpenTelemetry Collector and Prometheus: from a variable, the cache of
-//! built tools, PATH, or built once from the pinned Go modules. And Tempo, which
-//! is taken if it is there and never built.
+//! k6, the OpenTelemetry Collector and Prometheus: from a variable, the cache,
+//! PATH, an official release, or built once from the pinned Go modules. And Tempo,
+//! which is taken if it is there, downloaded if a version was asked for, and never
+//! built.
 
 mod build;
+mod cache;
 mod command;
+mod download;
+mod get;
 mod inspect;
 mod pin;
 mod progress;
+mod release;
 mod resolve;
+mod tempo;
+mod unpack;
 
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::process::Signal;
+
 pub use build::BuildError;
 pub use command::ToolsArgs;
+pub use download::DownloadError;
 pub use inspect::{InspectError, Version};
 pub use progress::Progress;
-pub use resolve::{ResolvedTool, Tempo, ToolError, ToolStatus, Toolbox};
+pub use release::Product;
+pub use resolve::{MissingTool, ResolvedTool, ToolError, ToolStatus, Toolbox};
+pub use tempo::{Tempo, TempoStatus};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tool {
@@ -62,7 +74,8 @@ impl Tool {
         match self {
             Tool::K6 => Version::new(1, 8, 0),
             Tool::Otelcol => Version::new(0, 120, 0),
-            Tool::Prometheus => Version::new(3, 0, 0),
+            // The first whose native histograms need no flag; k6 writes them.
+            Tool::Prometheus => Version::new(3, 9, 0),
         }
     }
 
@@ -92,6 +105,8 @@ pub enum Origin {
     Variable,
     Cache,
     Path,
+    /// A release of the project itself, downloaded now or earlier.
+    Release,
     Built,
 }
 
@@ -101,12 +116,43 @@ impl fmt::Display for Origin {
             Origin::Variable => "variable",
             Origin::Cache => "cache",
             Origin::Path => "PATH",
+            Origin::Release => "release",
             Origin::Built => "built",
         })
     }
 }
 
-/// A binary on PATH that does not do, and why.
+/// How a tool that is missing is got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Download,
+    Build,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Way::Download => "download",
+            Way::Build => "build",
+        })
+    }
+}
+
+/// A signal came while something went on.
+#[derive(Debug, thiserror::Error)]
+#[error("{signal} while {doing}")]
+pub struct Interrupted {
+    signal: Signal,
+    doing: String,
+}
+
+impl Interrupted {
+    fn new(signal: Signal, doing: String) -> Self {
+        Interrupted { signal, doing }
+    }
+}
+
+/// A binary on PATH or in the cache that does not do, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassedOver {
     pub path: PathBuf,

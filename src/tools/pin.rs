@@ -1,9 +1,12 @@
 //! The pinned Go modules. They are part of the binary, so that it builds the same
 //! tools wherever it runs.
 
+use std::path::Path;
+
 use sha2::{Digest, Sha256};
 
 use super::Tool;
+use super::cache::Entry;
 use super::inspect::Version;
 
 macro_rules! pinned {
@@ -115,10 +118,15 @@ impl Pin {
         self.package
     }
 
+    /// Where a build of the pin lies, once there is one.
+    pub fn entry(&self, cache: &Path) -> Entry {
+        Entry::new(cache, self.key(), self.tool.name())
+    }
+
     /// Names the build in the cache: anything that changes the binary changes it.
     /// The Go version is left out on purpose, so that an update of Go does not
     /// cost minutes in the next run; the platform is in, as homes are shared.
-    pub fn key(&self) -> String {
+    fn key(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |part: &str| {
             hash.update((part.len() as u64).to_le_bytes());

@@ -2,7 +2,8 @@
 
 use tempo_perf::tools::Tool;
 
-use crate::front_door::{FrontDoor, Scratch, Turn, names_in, perf, real};
+use crate::real_tools::real;
+use crate::support::front_door::{FrontDoor, Scratch, Turn, names_in, perf};
 
 /// A k6 that does `run` as the script `instead` says, and all else as k6 does.
 fn broken_k6(scratch: &Scratch, instead: &str) -> std::path::PathBuf {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::front_door::{FrontDoor, Scratch, Turn};
-use crate::proc::listening;
+use crate::support::front_door::{FrontDoor, Scratch, Turn};
+use crate::support::proc::listening;
 
 /// From the start of the trial to the first iteration: 3 s on a machine of its
 /// own. Tests share theirs.

@@ -1,7 +1,7 @@
 //! Cases that must fail, and say of what.
 
-use crate::front_door::{FrontDoor, Scratch, Turn};
-use crate::proc::is_running;
+use crate::support::front_door::{FrontDoor, Scratch, Turn};
+use crate::support::proc::is_running;
 use nix::sys::signal::Signal;
 
 const IMPOSSIBLE: &str = "\

@@ -4,12 +4,13 @@
 //! one test at a time; writes to temporary directories.
 #![cfg(target_os = "linux")]
 
-mod front_door;
-mod proc;
-
 mod damage;
 mod evidence;
 mod judged;
+mod left_behind;
+mod real_tools;
 mod selection;
 mod signals;
+#[path = "../support/mod.rs"]
+mod support;
 mod surroundings;

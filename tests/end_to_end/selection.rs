@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::front_door::{Finished, FrontDoor, Scratch};
+use crate::support::front_door::{Finished, FrontDoor, Scratch};
 
 fn listed(finished: &Finished) -> Vec<&str> {
     finished

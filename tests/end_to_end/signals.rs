@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::front_door::{FrontDoor, Scratch, Turn, cargo, cargo_profile, perf};
+use crate::support::front_door::{FrontDoor, Scratch, Turn, cargo, cargo_profile, perf};
 
 /// k6 ends its iterations, the last numbers are collected, all is stopped.
 const TEARDOWN_LIMIT: Duration = Duration::from_secs(15);
@@ -67,7 +67,7 @@ fn sigint_during_the_set_up_leaves_nothing() {
     let _turn = Turn::wait();
     let scratch = Scratch::new();
     let running = two_cases(&scratch).start();
-    crate::proc::eventually("the store must be started", WATCHER_LIMIT, || {
+    crate::support::proc::eventually("the store must be started", WATCHER_LIMIT, || {
         let all = scratch.processes();
         let started = all.iter().any(|it| it.command_line.contains("trace-store"));
         if started {
@@ -87,7 +87,7 @@ fn a_second_sigint_leaves_at_once() {
     let _turn = Turn::wait();
     let scratch = Scratch::new();
     // A k6 that does not end when asked to holds up the teardown.
-    let k6 = crate::front_door::real(tempo_perf::tools::Tool::K6);
+    let k6 = crate::real_tools::real(tempo_perf::tools::Tool::K6);
     let body = format!(
         "case \"$1\" in run) trap '' TERM; '{0}' \"$@\" & while :; do sleep 0.1; done ;; esac\n\
          exec '{0}' \"$@\"",
@@ -105,7 +105,7 @@ fn a_second_sigint_leaves_at_once() {
             .filter(|it| it.command_line.contains("ingestion-test.js"))
             .count()
     };
-    crate::proc::eventually(
+    crate::support::proc::eventually(
         "k6 proper must have been asked to end",
         WATCHER_LIMIT,
         || {

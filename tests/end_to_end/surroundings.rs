@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::front_door::{FrontDoor, Scratch, TEMPO_PERF, Turn, perf};
-use crate::proc::is_running;
+use crate::support::front_door::{FrontDoor, Scratch, TEMPO_PERF, Turn, perf};
+use crate::support::proc::is_running;
 
 const STOP_LIMIT: Duration = Duration::from_secs(45);
 

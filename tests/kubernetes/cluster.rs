@@ -16,10 +16,10 @@ use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
-use tempo_perf::environment::kubernetes::blueprint::RUN_LABEL;
+use tempo_perf::environment::kubernetes::cluster::names::RUN_LABEL;
 use tempo_perf::error_chain::chain;
 
-use crate::front_door::{Finished, FrontDoor, Scratch};
+use crate::support::front_door::{Finished, FrontDoor, Scratch};
 
 /// Never KUBECONFIG: `cargo test` must not touch a user's own cluster.
 pub const KUBECONFIG_VARIABLE: &str = "TEMPO_PERF_TEST_KUBECONFIG";
@@ -148,7 +148,7 @@ impl Cluster {
 
     /// `tempo-perf` on this cluster, for `sweep`.
     pub fn tempo_perf(&self, scratch: &Scratch, args: &[&str]) -> Finished {
-        FrontDoor::through(scratch, crate::front_door::TEMPO_PERF, args)
+        FrontDoor::through(scratch, crate::support::front_door::TEMPO_PERF, args)
             .env("KUBECONFIG", &self.kubeconfig)
             .log_as("tempo-perf")
             .run()

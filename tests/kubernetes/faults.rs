@@ -10,9 +10,9 @@ use libtest_mimic::Failed;
 
 use crate::Scenario;
 use crate::cluster::Cluster;
-use crate::front_door::{Finished, FrontDoor, Scratch};
 use crate::runs::CASE_LIMIT;
 use crate::stand_in::{Behaviour, StandIn};
+use crate::support::front_door::{Finished, FrontDoor, Scratch};
 
 pub const SCENARIOS: [Scenario; 10] = [
     Scenario::new(

@@ -6,18 +6,14 @@
 mod cluster;
 mod component;
 mod faults;
-// The way to start the harness is the same as end to end.
-#[allow(dead_code)]
-#[path = "../end_to_end/front_door.rs"]
-mod front_door;
-#[allow(dead_code)]
-#[path = "../end_to_end/proc.rs"]
-mod proc;
+mod restricted_namespace;
 mod rights;
 mod runs;
 mod smoke;
 mod stand_in;
 mod store_of_others;
+#[path = "../support/mod.rs"]
+mod support;
 mod whose;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -25,8 +21,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cluster::{Cluster, KUBECONFIG_VARIABLE};
-use front_door::Turn;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use support::front_door::Turn;
 
 /// Slow scenarios run only with CI_FULL=1.
 const FULL_VARIABLE: &str = "CI_FULL";

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::Scenario;
 use crate::cluster::Cluster;
-use crate::front_door::Scratch;
 use crate::runs::CASE_LIMIT;
 use crate::stand_in::StandIn;
+use crate::support::front_door::Scratch;
 
 pub const SCENARIOS: [Scenario; 2] = [
     Scenario::new(

@@ -6,8 +6,8 @@ use libtest_mimic::Failed;
 
 use crate::Scenario;
 use crate::cluster::Cluster;
-use crate::front_door::{Finished, FrontDoor, Scratch, built};
 use crate::stand_in::StandIn;
+use crate::support::front_door::{Finished, FrontDoor, Scratch, built};
 
 pub const SCENARIOS: [Scenario; 5] = [
     Scenario::new(

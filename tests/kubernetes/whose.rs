@@ -9,9 +9,9 @@ use serde_json::json;
 
 use crate::Scenario;
 use crate::cluster::Cluster;
-use crate::front_door::{FrontDoor, Scratch};
 use crate::runs::CASE_LIMIT;
 use crate::stand_in::StandIn;
+use crate::support::front_door::{FrontDoor, Scratch};
 
 pub const SCENARIOS: [Scenario; 5] = [
     Scenario::new(

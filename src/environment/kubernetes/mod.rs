@@ -1,39 +1,16 @@
 //! A run in a Kubernetes cluster with the Tempo and OpenTelemetry operators.
 
-pub mod api_error;
-pub mod blueprint;
-pub mod client;
-pub mod cluster_objects;
-pub mod conditions;
-mod counters;
-mod custom_resources;
-pub mod deletion;
+pub mod clean_up;
+pub mod cluster;
 mod evidence;
 pub mod holder;
-pub mod lease;
-pub mod load;
+mod load;
 pub mod manifests;
-mod namespace;
-mod object_storage;
 mod options;
-pub mod ownership;
-mod port_forward;
 mod prerequisites;
-mod prometheus;
-pub mod retry;
-mod rights;
-mod scraping;
-mod set_up;
-pub mod sweep;
-mod sweep_command;
-mod take_down;
-pub mod tally;
-pub mod teardown;
-mod teardown_guard;
-pub mod view;
-mod volumes;
-pub mod wait;
-pub mod watch;
+pub mod set_up;
+mod tear_down;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -41,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use kube::ResourceExt as _;
 use url::Url;
 
 use super::requests;
@@ -51,20 +27,25 @@ use crate::k6::Run;
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::process::{Interrupt, Supervisor, WorkDir};
-use crate::profile::{Profile, Variant};
+use crate::profile::Profile;
 use crate::report::{Component, OutputDir};
-use blueprint::{Blueprint, Flavor};
+use clean_up::guard::TeardownGuard;
+use cluster::client::{Connected, connect};
+use cluster::names::{COLLECTOR, TEMPO};
+use cluster::port_forward::PortForward;
+use evidence::cores::Cores;
+use evidence::{components, counters, logs};
 use load::run::K6Jobs;
-use namespace::{InNamespace, Waits};
-use object_storage::Credentials;
-use port_forward::PortForward;
-use prometheus::Chosen;
-use view::View;
+use manifests::blueprint::{Blueprint, Flavor, Scraper};
+use prerequisites::object_storage::Credentials;
+use prerequisites::prometheus::Chosen;
+use set_up::acquire::HeldNamespace;
+use watch::conditions;
+use watch::namespace::{InNamespace, Waits};
+use watch::view::View;
 
-pub use client::{ConnectError, Connected, connect, reachable};
+pub use clean_up::sweep::command::SweepArgs;
 pub use options::KubernetesOptions;
-pub use prerequisites::Prerequisites;
-pub use sweep_command::SweepArgs;
 
 /// From handing a pod its load to its k6: one exec through the API server, and
 /// the pod's look for it every 50 ms.
@@ -74,11 +55,6 @@ const LOAD_HAND_OVER: Duration = Duration::from_millis(500);
 /// at the next check (tempo 2.10, modules/ingester/config.go).
 const TRACE_IDLE_PERIOD: Duration = Duration::from_secs(5);
 const FLUSH_CHECK_PERIOD: Duration = Duration::from_secs(10);
-
-/// Container port of Tempo's HTTP API and metrics.
-const TEMPO_HTTP_PORT: u16 = 3200;
-const COLLECTOR_OTLP_HTTP_PORT: u16 = 4318;
-const COLLECTOR_METRICS_PORT: u16 = 8888;
 
 /// A namespace of the cluster, and what is set up in it.
 pub struct KubernetesEnvironment {
@@ -97,7 +73,7 @@ pub struct KubernetesEnvironment {
     /// Once the objects that pods need are in it.
     furnished: tokio::sync::OnceCell<()>,
     /// Armed before the first create; taken by the teardown.
-    guard: Mutex<Option<teardown_guard::TeardownGuard>>,
+    guard: Mutex<Option<TeardownGuard>>,
     up: Mutex<Up>,
 }
 
@@ -112,7 +88,7 @@ struct Found {
 /// The namespace while it is ours.
 struct Held {
     here: InNamespace,
-    claim: ownership::Claim,
+    claim: HeldNamespace,
 }
 
 /// What was set up, as far as later steps need it.
@@ -124,8 +100,7 @@ struct Up {
     tempo_version: String,
     /// As its HTTP API says.
     tempo_says: String,
-    k6_cores: Option<f64>,
-    collector_cores: Option<f64>,
+    cores: Cores,
     /// The namespace when the set-up was done.
     healthy: Option<View>,
     /// What was changed outside of the namespace and stays so.
@@ -149,7 +124,7 @@ impl KubernetesEnvironment {
         let work_dir = supervisor
             .work_dir(super::new_work_dir(&options.profile.name))
             .map_err(|err| failed(crate::error_chain::chain(&err)))?;
-        let blueprint = options.blueprint(Flavor::Vanilla, blueprint::Scraper::Foreign);
+        let blueprint = options.blueprint(Flavor::Vanilla, Scraper::Foreign);
         Ok(Self {
             k6: K6Jobs::new(load::files::K6Files::of(&options.corpus())),
             connected,
@@ -214,31 +189,13 @@ impl KubernetesEnvironment {
     /// PromQL matchers of Tempo's pods; the operator names all of them so.
     fn tempo_selector(&self) -> String {
         let namespace = &self.blueprint().namespace;
-        format!("namespace=\"{namespace}\",pod=~\"tempo-perf-.+\"")
+        format!("namespace=\"{namespace}\",pod=~\"{TEMPO}-.+\"")
     }
 
     /// The same of the kubelets' series of Tempo's containers. The rows without a
     /// container are sums over the pod.
     fn container_selector(&self) -> String {
         format!("{},container!=\"\"", self.tempo_selector())
-    }
-
-    /// Pods of Tempo's component that counts what was pushed.
-    fn counting_pods(&self) -> Result<Vec<String>, EnvironmentError> {
-        let component = match self.blueprint().variant {
-            Variant::Monolithic => "tempo",
-            Variant::Stack => "distributor",
-        };
-        let view = self.here()?.watch.view();
-        Ok(set_up::tempo_pods(&view)
-            .filter(|pod| {
-                pod.labels()
-                    .get("app.kubernetes.io/component")
-                    .map(String::as_str)
-                    == Some(component)
-            })
-            .map(|pod| pod.name_any())
-            .collect())
     }
 }
 
@@ -292,7 +249,24 @@ impl Environment for KubernetesEnvironment {
     }
 
     fn components(&self) -> Vec<Component> {
-        self.components_now()
+        let (blueprint, up) = (self.blueprint(), self.up());
+        let view = self
+            .here()
+            .map(|here| here.watch.view())
+            .unwrap_or_default();
+        let mut all = components::in_namespace(&blueprint, &view, &up.tempo_version);
+        if let Some(found) = self.found.get() {
+            all.push(components::prometheus(&blueprint, &found.prometheus));
+            all.push(components::component(
+                "kubernetes",
+                found.version.clone(),
+                Some(format!(
+                    "{}, context {}",
+                    self.connected.server, self.connected.context
+                )),
+            ));
+        }
+        all
     }
 
     fn addresses(&self) -> Addresses {
@@ -334,7 +308,7 @@ impl Environment for KubernetesEnvironment {
         };
         Capabilities {
             tempo_metrics: Ok(self.tempo_selector()),
-            collector_metrics: format!("namespace=\"{namespace}\",pod=~\"perf-collector-.+\""),
+            collector_metrics: format!("namespace=\"{namespace}\",pod=~\"{COLLECTOR}-.+\""),
             container_metrics: match &up.no_container_metrics {
                 Some(why) => Err(why.clone().into()),
                 None => container_metrics
@@ -342,8 +316,8 @@ impl Environment for KubernetesEnvironment {
                     .map_err(Reason::from),
             },
             collector_cpu: Ok(()),
-            k6_cores: up.k6_cores.map(Some).ok_or_else(unknown),
-            collector_cores: up.collector_cores.map(Some).ok_or_else(unknown),
+            k6_cores: up.cores.k6.map(Some).ok_or_else(unknown),
+            collector_cores: up.cores.collector.map(Some).ok_or_else(unknown),
             visibility_delay: idle.unwrap_or(TRACE_IDLE_PERIOD)
                 + check.unwrap_or(FLUSH_CHECK_PERIOD)
                 + Duration::from_secs(1),
@@ -387,11 +361,12 @@ impl Environment for KubernetesEnvironment {
     }
 
     async fn tempo_counters(&self) -> Result<CounterSnapshot, EnvironmentError> {
-        self.scrape_counters_patiently().await
+        counters::of_tempo(self.here()?, &self.blueprint()).await
     }
 
     async fn collector_cpu(&self) -> Option<Duration> {
-        match self.scrape_collector_cpu().await {
+        let read = async { counters::collector_cpu(self.here()?).await };
+        match read.await {
             Ok(cpu) => Some(cpu),
             Err(why) => {
                 tracing::warn!("the collector's CPU time is not known: {why}");
@@ -414,7 +389,7 @@ impl Environment for KubernetesEnvironment {
 
     async fn collect_logs(&self, output: &OutputDir) -> Result<Vec<PathBuf>, EnvironmentError> {
         match self.held.get() {
-            Some(held) => evidence::collect(&held.here, output).await,
+            Some(held) => logs::collect(&held.here, output).await,
             None => Ok(Vec::new()),
         }
     }

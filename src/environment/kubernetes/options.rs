@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::blueprint::{Blueprint, Flavor, Images, Scraper};
-use super::object_storage;
 use crate::corpus::Corpus;
 use crate::environment::EnvironmentError;
+use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor, Images, Scraper};
+use crate::environment::kubernetes::prerequisites::object_storage;
 use crate::error_chain::chain;
 use crate::k6::solve;
 use crate::profile::Profile;

@@ -15,7 +15,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{Config, Controller, WatchStreamExt};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use tempo_perf::environment::kubernetes::blueprint::RUN_LABEL;
+use tempo_perf::environment::kubernetes::cluster::names::RUN_LABEL;
 use tokio_util::sync::CancellationToken;
 
 use super::objects::{self, Owner, apply};

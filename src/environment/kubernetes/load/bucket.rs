@@ -9,15 +9,17 @@ use kube::Api;
 use kube::api::LogParams;
 use serde_json::{Value, json};
 
-use super::super::blueprint::{Blueprint, StoragePlan};
-use super::super::conditions::{JobOutcome, Progress, job_pods_running};
-use super::super::manifests;
-use super::super::namespace::{InNamespace, create};
-use super::super::view::View;
+use super::ending::{container_ended, outcome_of, pod_of};
 use super::files::{FILES_DIR, K6Files};
 use super::job::K6_USER;
-use super::run::{container_ended, outcome_of, pod_of};
 use crate::environment::EnvironmentError;
+use crate::environment::kubernetes::cluster::create::create;
+use crate::environment::kubernetes::cluster::names::K6;
+use crate::environment::kubernetes::manifests;
+use crate::environment::kubernetes::manifests::blueprint::{Blueprint, StoragePlan};
+use crate::environment::kubernetes::watch::conditions::{JobOutcome, Progress, job_pods_running};
+use crate::environment::kubernetes::watch::namespace::InNamespace;
+use crate::environment::kubernetes::watch::view::View;
 
 const JOB: &str = "k6-bucket";
 /// What S3 takes for stores that have no regions, MinIO among them.
@@ -47,7 +49,7 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, limit: Duration) -> Option<Va
         {"name": "HOME", "value": "/tmp"},
     ]);
     let security = manifests::pod_security(blueprint, K6_USER);
-    let labels = blueprint.component_labels("k6");
+    let labels = blueprint.component_labels(K6);
     let script = Path::new(FILES_DIR).join("bucket-check.js");
     Some(json!({
         "apiVersion": "batch/v1",

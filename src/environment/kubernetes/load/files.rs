@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::super::blueprint::Blueprint;
 use crate::corpus::Corpus;
+use crate::environment::kubernetes::cluster::names::K6;
+use crate::environment::kubernetes::manifests::blueprint::Blueprint;
 use crate::k6::scripts::SCRIPTS;
 use crate::profile::TraceProfile;
 
@@ -112,7 +113,7 @@ impl K6Files {
                     "metadata": {
                         "name": name,
                         "namespace": blueprint.namespace,
-                        "labels": blueprint.component_labels("k6"),
+                        "labels": blueprint.component_labels(K6),
                     },
                     // As they are: a run does not change them.
                     "immutable": true,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::super::blueprint::{Blueprint, Flavor};
-use super::super::manifests;
 use super::files::{FILES_DIR, K6Files};
+use crate::environment::kubernetes::cluster::names::K6;
+use crate::environment::kubernetes::manifests;
+use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Flavor};
 use crate::k6::{Run, command::k6_command};
 
 /// What runs in the pod; k6 is its child.
@@ -90,7 +91,7 @@ pub fn job(blueprint: &Blueprint, files: &K6Files, pod: &K6Pod) -> Value {
     }
     let deadline = blueprint.job_timeout + pod.patience;
     let memory = MEMORY_MIB + (MEMORY_MIB_PER_VU * f64::from(blueprint.max_vus)) as u64;
-    let labels = blueprint.component_labels("k6");
+    let labels = blueprint.component_labels(K6);
     let security = manifests::pod_security(blueprint, K6_USER);
     let mut spec = json!({
         "restartPolicy": "Never",

@@ -6,8 +6,11 @@
 //! one instant once both of them run, and no image is pulled in the meantime.
 
 pub mod bucket;
+mod ending;
 pub mod files;
-pub mod frame;
-pub mod job;
-pub mod log;
+mod follow;
+mod frame;
+mod hand_over;
+mod job;
+mod log;
 pub mod run;

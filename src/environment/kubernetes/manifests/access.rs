@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::blueprint::{Blueprint, Flavor, Scraper};
 use super::metadata;
-use crate::environment::kubernetes::blueprint::{
-    Blueprint, Flavor, NAMESPACE_LABEL, PROMETHEUS, Scraper, TENANT,
-};
+use crate::environment::kubernetes::cluster::kinds::TEMPO_GROUP;
+use crate::environment::kubernetes::cluster::names::{NAMESPACE_LABEL, PROMETHEUS, TENANT};
 
 /// Account of k6's pods.
 pub const K6_ACCOUNT: &str = "k6";
@@ -75,7 +75,7 @@ impl Access {
             "kind": "ClusterRole",
             "metadata": cluster_metadata(blueprint, &name),
             "rules": [{
-                "apiGroups": ["tempo.grafana.com"],
+                "apiGroups": [TEMPO_GROUP],
                 "resources": [TENANT],
                 "resourceNames": ["traces"],
                 "verbs": [verb],

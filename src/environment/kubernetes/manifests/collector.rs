@@ -3,14 +3,17 @@
 use serde_json::{Value, json};
 
 use super::access::COLLECTOR_ACCOUNT;
+use super::blueprint::{Blueprint, Flavor};
 use super::security::{node_anti_affinity, pod_security};
 use super::{TERMINATION_GRACE_SECONDS, metadata, set};
-use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME, Flavor, TENANT};
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
+use crate::environment::kubernetes::cluster::names::{
+    COLLECTOR_METRICS_PORT, COLLECTOR_OTLP_HTTP_PORT, CR_NAME, TENANT,
+};
 use crate::profile::CollectorMode;
 
 /// The user of the collector's images.
 const COLLECTOR_UID: u32 = 10001;
-pub(super) const METRICS_PORT: u16 = 8888;
 const HEALTH_PORT: u16 = 13133;
 
 /// Largest request that it takes: far above the 1 MiB that is sent.
@@ -57,8 +60,8 @@ pub fn collector(blueprint: &Blueprint) -> Value {
         spec["serviceAccount"] = json!(COLLECTOR_ACCOUNT);
     }
     json!({
-        "apiVersion": "opentelemetry.io/v1beta1",
-        "kind": "OpenTelemetryCollector",
+        "apiVersion": CustomKind::COLLECTOR.api_version(),
+        "kind": CustomKind::COLLECTOR.kind,
         "metadata": metadata(blueprint, CR_NAME),
         "spec": spec,
     })
@@ -94,7 +97,7 @@ fn config(blueprint: &Blueprint) -> Value {
             "grpc": {"endpoint": "0.0.0.0:4317", "max_recv_msg_size_mib": MAX_REQUEST_MIB},
             // The operator writes it as 1.6777216e+07, which the collector reads.
             "http": {
-                "endpoint": "0.0.0.0:4318",
+                "endpoint": format!("0.0.0.0:{COLLECTOR_OTLP_HTTP_PORT}"),
                 "max_request_body_size": u64::from(MAX_REQUEST_MIB) << 20,
             },
         }}},
@@ -107,7 +110,7 @@ fn config(blueprint: &Blueprint) -> Value {
                 // The operator keeps a reader that it finds.
                 "metrics": {"readers": [{"pull": {"exporter": {"prometheus": {
                     "host": "0.0.0.0",
-                    "port": METRICS_PORT,
+                    "port": COLLECTOR_METRICS_PORT,
                     "without_type_suffix": false,
                 }}}}]},
             },

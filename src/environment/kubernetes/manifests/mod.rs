@@ -2,6 +2,7 @@
 //! cluster, or a clock.
 
 mod access;
+pub mod blueprint;
 mod collector;
 mod monitors;
 mod namespace;
@@ -14,7 +15,7 @@ mod tempo;
 
 use serde_json::{Value, json};
 
-use super::blueprint::Blueprint;
+use blueprint::Blueprint;
 
 pub use access::{Access, COLLECTOR_ACCOUNT, K6_ACCOUNT, METRICS_ACCOUNT, access};
 pub use collector::collector;
@@ -22,7 +23,7 @@ pub use monitors::monitors;
 pub use namespace::namespace;
 pub use network::network_policies;
 pub use prometheus::own_prometheus;
-pub use scrape::{CA_BUNDLE, client_certificate};
+pub use scrape::{client_certificate, server_name};
 pub use security::{SecurityContexts, node_anti_affinity, pod_security};
 pub use storage::{minio, storage_secret};
 pub use tempo::tempo;

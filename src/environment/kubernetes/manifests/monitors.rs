@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::blueprint::{Blueprint, Scraper, StoragePlan};
 use super::scrape::{
-    CA_BUNDLE, CA_KEY, COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target, job,
-    targets,
+    COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target, job, targets,
 };
 use super::{metadata, set};
-use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME, MINIO, Scraper, StoragePlan};
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
+use crate::environment::kubernetes::cluster::names::{
+    COLLECTOR_COMPONENT, CR_NAME, INSTANCE_LABEL, MANAGED_BY_LABEL, MINIO, OPENTELEMETRY_OPERATOR,
+    OPERATED_COMPONENT_LABEL, TEMPO_CA_BUNDLE, TEMPO_CA_KEY, TEMPO_OPERATOR,
+};
 use crate::profile::Variant;
 
 /// A Prometheus of the cluster keeps its data: each second would be too much.
@@ -54,7 +58,7 @@ fn tempo(blueprint: &Blueprint, target: &Target) -> Value {
     });
     let tls = target.tls.as_ref().map(|tls| {
         json!({
-            "ca": {"configMap": {"name": CA_BUNDLE, "key": CA_KEY}},
+            "ca": {"configMap": {"name": TEMPO_CA_BUNDLE, "key": TEMPO_CA_KEY}},
             "cert": {"secret": {"name": tls.secret, "key": "tls.crt"}},
             "keySecret": {"name": tls.secret, "key": "tls.key"},
             "serverName": tls.server_name,
@@ -62,18 +66,18 @@ fn tempo(blueprint: &Blueprint, target: &Target) -> Value {
     });
     set(&mut endpoint, "tlsConfig", tls);
     let selector = BTreeMap::from([
-        ("app.kubernetes.io/managed-by", "tempo-operator"),
-        ("app.kubernetes.io/instance", CR_NAME),
+        (MANAGED_BY_LABEL, TEMPO_OPERATOR),
+        (INSTANCE_LABEL, CR_NAME),
         ("app.kubernetes.io/name", name),
-        ("app.kubernetes.io/component", target.service_component),
+        (OPERATED_COMPONENT_LABEL, target.service_component),
     ]);
     monitor(blueprint, target.component, json!(selector), endpoint)
 }
 
 fn collector(blueprint: &Blueprint) -> Value {
     let selector = json!({
-        "app.kubernetes.io/managed-by": "opentelemetry-operator",
-        "app.kubernetes.io/component": "opentelemetry-collector",
+        MANAGED_BY_LABEL: OPENTELEMETRY_OPERATOR,
+        OPERATED_COMPONENT_LABEL: COLLECTOR_COMPONENT,
         "operator.opentelemetry.io/collector-service-type": "monitoring",
     });
     let endpoint = json!({
@@ -99,8 +103,8 @@ fn minio(blueprint: &Blueprint) -> Value {
 fn monitor(blueprint: &Blueprint, what: &str, selector: Value, mut endpoint: Value) -> Value {
     endpoint["interval"] = json!(INTERVAL);
     json!({
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "ServiceMonitor",
+        "apiVersion": CustomKind::SERVICE_MONITOR.api_version(),
+        "kind": CustomKind::SERVICE_MONITOR.kind,
         "metadata": metadata(blueprint, &format!("scrape-{what}")),
         "spec": {
             "scrapeProtocols": [SCRAPE_PROTOCOL],

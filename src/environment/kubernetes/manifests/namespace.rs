@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::environment::kubernetes::blueprint::{Blueprint, Flavor};
+use super::blueprint::{Blueprint, Flavor};
 
 /// The namespace that holds all of a run. On OpenShift it has no Pod Security
 /// label, because the SCC does that work and labels of ours would fight the

@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
+use super::blueprint::{Blueprint, Scraper};
 use super::metadata;
-use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME, Scraper};
+use crate::environment::kubernetes::cluster::names::{
+    CR_NAME, INSTANCE_LABEL, MANAGED_BY_LABEL, TEMPO_HTTP_PORT, TEMPO_OPERATOR,
+};
 use crate::profile::Variant;
 
 /// Lets Tempo's metrics be scraped where the operator's own policies, which a
@@ -26,8 +29,8 @@ pub fn network_policies(blueprint: &Blueprint) -> Vec<Value> {
         "metadata": metadata(blueprint, "scrape-tempo"),
         "spec": {
             "podSelector": {"matchLabels": {
-                "app.kubernetes.io/managed-by": "tempo-operator",
-                "app.kubernetes.io/instance": CR_NAME,
+                MANAGED_BY_LABEL: TEMPO_OPERATOR,
+                INSTANCE_LABEL: CR_NAME,
             }},
             "policyTypes": ["Ingress"],
             "ingress": ingress,
@@ -48,6 +51,6 @@ fn scraping_from(namespaces: &[String]) -> Value {
     };
     json!({
         "from": [{"namespaceSelector": selector}],
-        "ports": [{"protocol": "TCP", "port": 3200}],
+        "ports": [{"protocol": "TCP", "port": TEMPO_HTTP_PORT}],
     })
 }

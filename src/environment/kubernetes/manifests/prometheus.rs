@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::collector::METRICS_PORT;
+use super::blueprint::{Blueprint, Scraper, StoragePlan};
 use super::scrape::{
-    CA_BUNDLE, CA_KEY, COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target,
-    client_certificate, job, targets,
+    COLLECTOR_JOB, MINIO_JOB, MINIO_METRICS_PATH, SCRAPE_PROTOCOL, Target, client_certificate, job,
+    targets,
 };
 use super::security::{node_anti_affinity, pod_security};
 use super::{TERMINATION_GRACE_SECONDS, metadata, set};
-use crate::environment::kubernetes::blueprint::{
-    Blueprint, CR_NAME, MINIO, PROMETHEUS, Scraper, StoragePlan,
+use crate::environment::kubernetes::cluster::names::{
+    COLLECTOR_COMPONENT, COLLECTOR_METRICS_PORT, CR_NAME, MINIO, OPENTELEMETRY_OPERATOR,
+    PROMETHEUS, TEMPO_CA_BUNDLE, TEMPO_CA_KEY, TEMPO_OPERATOR,
 };
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::units::Pretty;
@@ -36,7 +37,7 @@ const SLOW_INTERVAL: &str = "5s";
 const RETENTION_BESIDE_THE_JOB: Duration = Duration::from_secs(6 * 3600);
 
 /// ConfigMap, Deployment and Service of our own Prometheus; nothing when
-/// another one scrapes. The Deployment mounts [`CA_BUNDLE`] and
+/// another one scrapes. The Deployment mounts [`TEMPO_CA_BUNDLE`] and
 /// [`client_certificate`], so that those must exist before.
 pub fn own_prometheus(blueprint: &Blueprint) -> Vec<Value> {
     let Scraper::Own { cadvisor } = blueprint.scraper else {
@@ -90,7 +91,7 @@ fn deployment(blueprint: &Blueprint) -> Value {
             json!({"name": "tempo-mtls", "mountPath": CERTIFICATE_DIR, "readOnly": true}),
         ]);
         volumes.extend([
-            json!({"name": "tempo-ca", "configMap": {"name": CA_BUNDLE}}),
+            json!({"name": "tempo-ca", "configMap": {"name": TEMPO_CA_BUNDLE}}),
             json!({"name": "tempo-mtls", "secret": {"secretName": secret}}),
         ]);
     }
@@ -177,7 +178,7 @@ fn tempo_job(blueprint: &Blueprint, target: &Target) -> Value {
         blueprint,
         &job(blueprint, target.component),
         &[
-            ("pod_label_app_kubernetes_io_managed_by", "tempo-operator"),
+            ("pod_label_app_kubernetes_io_managed_by", TEMPO_OPERATOR),
             ("pod_label_app_kubernetes_io_instance", CR_NAME),
             ("pod_label_app_kubernetes_io_component", target.component),
             ("pod_container_port_name", "http"),
@@ -189,7 +190,7 @@ fn tempo_job(blueprint: &Blueprint, target: &Target) -> Value {
     if let Some(tls) = &target.tls {
         job["scheme"] = json!("https");
         job["tls_config"] = json!({
-            "ca_file": format!("{CA_DIR}/{CA_KEY}"),
+            "ca_file": format!("{CA_DIR}/{TEMPO_CA_KEY}"),
             "cert_file": format!("{CERTIFICATE_DIR}/tls.crt"),
             "key_file": format!("{CERTIFICATE_DIR}/tls.key"),
             "server_name": tls.server_name,
@@ -205,13 +206,13 @@ fn collector_job(blueprint: &Blueprint) -> Value {
         &[
             (
                 "pod_label_app_kubernetes_io_managed_by",
-                "opentelemetry-operator",
+                OPENTELEMETRY_OPERATOR,
             ),
+            ("pod_label_app_kubernetes_io_component", COLLECTOR_COMPONENT),
             (
-                "pod_label_app_kubernetes_io_component",
-                "opentelemetry-collector",
+                "pod_container_port_number",
+                &COLLECTOR_METRICS_PORT.to_string(),
             ),
-            ("pod_container_port_number", &METRICS_PORT.to_string()),
         ],
     )
 }

@@ -1,12 +1,8 @@
 //! How Tempo's metrics are reached: the same for a Prometheus of ours and for
 //! monitors that a Prometheus of the cluster reads.
 
-use crate::environment::kubernetes::blueprint::{Blueprint, CR_NAME};
+use super::blueprint::Blueprint;
 use crate::profile::Variant;
-
-/// ConfigMap with the authority of Tempo's certificates, and its key.
-pub const CA_BUNDLE: &str = "tempo-perf-ca-bundle";
-pub(super) const CA_KEY: &str = "service-ca.crt";
 
 /// The collector's `job`, as in a local run.
 pub(super) const COLLECTOR_JOB: &str = "otel-collector";
@@ -44,11 +40,6 @@ pub(super) fn targets(blueprint: &Blueprint) -> Vec<Target> {
             // What a gateway stands before asks it for a certificate, and so
             // does each inner component of a stack.
             let plain = !blueprint.has_gateway() && (monolithic || component == "query-frontend");
-            let name = if monolithic {
-                format!("tempo-{CR_NAME}")
-            } else {
-                format!("tempo-{CR_NAME}-{component}")
-            };
             Target {
                 component,
                 // The gateway of a monolithic is a container of Tempo's pod,
@@ -59,17 +50,23 @@ pub(super) fn targets(blueprint: &Blueprint) -> Vec<Target> {
                     component
                 },
                 tls: (!plain).then(|| Tls {
-                    secret: format!("{name}-mtls"),
-                    // The operator writes this domain into its certificates.
-                    server_name: format!("{name}.{}.svc.cluster.local", blueprint.namespace),
+                    secret: format!("{}-mtls", blueprint.tempo_component(component)),
+                    server_name: server_name(blueprint, component),
                 }),
             }
         })
         .collect()
 }
 
+/// Name of a component in its certificate, into which the operator writes this
+/// domain.
+pub fn server_name(blueprint: &Blueprint, component: &str) -> String {
+    let service = blueprint.tempo_component(component);
+    format!("{service}.{}.svc.cluster.local", blueprint.namespace)
+}
+
 /// Name of the Secret that our own Prometheus mounts to reach Tempo's metrics,
-/// beside [`CA_BUNDLE`]; none where they are plain HTTP. All components take
+/// beside the CA bundle; none where they are plain HTTP. All components take
 /// the certificate of one.
 pub fn client_certificate(blueprint: &Blueprint) -> Option<String> {
     targets(blueprint)

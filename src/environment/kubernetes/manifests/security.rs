@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::environment::kubernetes::blueprint::{Blueprint, Flavor};
+use super::blueprint::{Blueprint, Flavor};
 
 /// `securityContext` of a pod and of each of its containers.
 #[derive(Debug, Clone, PartialEq)]

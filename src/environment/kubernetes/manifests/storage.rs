@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::blueprint::{Blueprint, StoragePlan};
 use super::security::{node_anti_affinity, pod_security};
 use super::{TERMINATION_GRACE_SECONDS, metadata, set};
-use crate::environment::kubernetes::blueprint::{Blueprint, MINIO, MINIO_BUCKET, StoragePlan};
+use crate::environment::kubernetes::cluster::names::{MINIO, MINIO_BUCKET};
 
 /// Any ID but 0 will do: MinIO's image names no user.
 const MINIO_UID: u32 = 10001;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::blueprint::{Blueprint, Flavor, StoragePlan};
 use super::{metadata, set};
-use crate::environment::kubernetes::blueprint::{
-    Blueprint, CR_NAME, Flavor, StoragePlan, TENANT, TENANT_ID,
-};
+use crate::environment::kubernetes::cluster::kinds::CustomKind;
+use crate::environment::kubernetes::cluster::names::{CR_NAME, TENANT, TENANT_ID};
 use crate::profile::{IngesterTuning, Variant};
 use crate::units::Pretty;
 
@@ -32,13 +32,14 @@ const TEMPO_GID: u32 = 10001;
 /// The TempoMonolithic or the TempoStack. Neither asks the operator for
 /// ServiceMonitors, which most installations refuse.
 pub fn tempo(blueprint: &Blueprint) -> Value {
-    let (kind, spec) = match blueprint.variant {
-        Variant::Monolithic => ("TempoMonolithic", monolithic(blueprint)),
-        Variant::Stack => ("TempoStack", stack(blueprint)),
+    let custom = CustomKind::tempo(blueprint.variant);
+    let spec = match blueprint.variant {
+        Variant::Monolithic => monolithic(blueprint),
+        Variant::Stack => stack(blueprint),
     };
     json!({
-        "apiVersion": "tempo.grafana.com/v1alpha1",
-        "kind": kind,
+        "apiVersion": custom.api_version(),
+        "kind": custom.kind,
         "metadata": metadata(blueprint, CR_NAME),
         "spec": spec,
     })

@@ -22,7 +22,8 @@ use nix::sys::time::TimeValLike as _;
 use tempo_perf::corpus::Corpus;
 use tempo_perf::k6::Run;
 use tempo_perf::k6::command::k6_command;
-use tempo_perf::k6::load::{IngestionLoad, Load, planned_iterations, scenario_ms, solve_ingestion};
+use tempo_perf::k6::load::{IngestionScenario, Load, planned_iterations, scenario_ms};
+use tempo_perf::k6::solve::solve_ingestion;
 use tempo_perf::k6::summary::Summary;
 use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::profile::TraceProfile;
@@ -125,7 +126,7 @@ fn measure(
         duration_ms,
         scenario_ms: scenario_ms(duration_ms),
         graceful_stop_ms: 10_000,
-        ingestion: Some(IngestionLoad {
+        ingestion: Some(IngestionScenario {
             url: url.parse()?,
             rate_per_1000s: rate,
             requests: planned_iterations(rate, duration_ms),

@@ -9,6 +9,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::case::{self, Case};
 use crate::error_chain::chain;
+use crate::machine;
 use crate::plan;
 use crate::process::Interrupt;
 use crate::profile::{DiscoverError, Discovered, Profile};
@@ -187,9 +188,8 @@ fn dry_run(
     let mut failed = false;
     for found in selected {
         let planned = match &found.profile {
-            Ok(profile) => {
-                plan::plan(profile, settings, target, sizes, 0).map_err(|err| chain(&err))
-            }
+            Ok(profile) => plan::plan(profile, settings, target, machine::cores(), sizes, 0)
+                .map_err(|err| chain(&err)),
             Err(errors) => Err(errors.to_string()),
         };
         match planned {

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod case;
+pub mod checks;
 pub mod corpus;
 pub mod environment;
 pub mod error_chain;
@@ -22,4 +23,3 @@ pub mod report;
 pub mod settings;
 pub mod tools;
 pub mod units;
-pub mod verdict;

@@ -26,15 +26,23 @@ impl Machine {
         Self {
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),
-            cpus: std::thread::available_parallelism()
-                .ok()
-                .map(|count| count.get()),
+            cpus: cpus(),
             cpu_model: read("/proc/cpuinfo").and_then(|text| cpu_model(&text)),
             memory_bytes: memory_bytes(),
             kernel: read("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()),
             hostname: read("/proc/sys/kernel/hostname").map(|text| text.trim().to_owned()),
         }
     }
+}
+
+fn cpus() -> Option<usize> {
+    let count = std::thread::available_parallelism().ok()?;
+    Some(count.get())
+}
+
+/// Cores that this process may use; one where the system does not tell.
+pub fn cores() -> usize {
+    cpus().unwrap_or(1)
 }
 
 /// A file of `/proc` or `/sys`; absent on other systems and kernels, which is

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::checks::{
+    Check, Measure, Observations, Pushed, ReadBackFound, Reason, RunObserved, TempoCounted, cores,
+    judge, k6_values, variable_values,
+};
 use crate::corpus::Corpus;
 use crate::environment::{K6Finished, Surroundings};
 use crate::error_chain::chain;
@@ -16,15 +20,10 @@ use crate::k6::summary::Summary;
 use crate::metrics::exposition::{CounterSnapshot, delta};
 use crate::metrics::{self, Catalogue, Collected, Variables};
 use crate::plan::Plan;
-use crate::plan::checks::Measure;
 use crate::profile::{Profile, Variant};
 use crate::promql_variables::substitute;
 use crate::report::{OutputDir, ReportError, Window};
 use crate::settings::{Target, TestType};
-use crate::verdict::judge::{
-    Observations, Pushed, ReadBackFound, RunObserved, TempoCounted, cores, judge,
-};
-use crate::verdict::{Check, k6_values};
 
 /// Lines of a k6 log shown when it ended badly.
 const LOG_TAIL_LINES: usize = 8;
@@ -38,7 +37,7 @@ pub(super) struct FinishedRun {
     pub k6: K6Finished,
     pub log: K6Log,
     /// The typed summary; or why there is none.
-    pub summary: Result<Summary, String>,
+    pub summary: Result<Summary, Reason>,
 }
 
 impl FinishedRun {
@@ -53,7 +52,7 @@ impl FinishedRun {
                 K6Log::default(),
             ),
         };
-        let summary = read_summary(&k6, &text);
+        let summary = read_summary(&k6, &text).map_err(Reason::from);
         Self {
             started,
             k6,
@@ -77,7 +76,7 @@ impl FinishedRun {
     }
 
     /// Which traces must exist follows from the log, so it must be whole.
-    pub fn refusals_are_all_logged(&self, summary: &Summary) -> Result<(), String> {
+    pub fn refusals_are_all_logged(&self, summary: &Summary) -> Result<(), Reason> {
         let refused = k6_values::sent_requests(summary)? - k6_values::accepted_requests(summary)?;
         let logged = self.log.not_accepted.len() as u64;
         if refused != logged || !self.log.unreadable.is_empty() {
@@ -85,12 +84,13 @@ impl FinishedRun {
                 "k6 counted {refused} refused requests and its log names {logged}, with {} \
                  unreadable lines",
                 self.log.unreadable.len()
-            ));
+            )
+            .into());
         }
         Ok(())
     }
 
-    pub fn interrupted_iterations(&self) -> Result<u64, String> {
+    pub fn interrupted_iterations(&self) -> Result<u64, Reason> {
         match (self.log.iterations, &self.summary) {
             (Some(count), _) => Ok(count.interrupted),
             (None, Err(why)) => Err(why.clone()),
@@ -128,12 +128,12 @@ fn read_summary(k6: &K6Finished, log: &str) -> Result<Summary, String> {
 /// Why Tempo's counters tell nothing.
 #[derive(Debug)]
 enum Uncounted {
-    Restarted(String),
-    Unreadable(String),
+    Restarted(Reason),
+    Unreadable(Reason),
 }
 
 impl Uncounted {
-    fn why(&self) -> String {
+    fn why(&self) -> Reason {
         match self {
             Uncounted::Restarted(why) | Uncounted::Unreadable(why) => why.clone(),
         }
@@ -145,19 +145,19 @@ impl Uncounted {
 pub(super) struct Evidence {
     pub window: Option<Window>,
     pub runs: BTreeMap<Run, FinishedRun>,
-    pub counters: Result<(CounterSnapshot, CounterSnapshot), String>,
-    pub collector_cores: Result<f64, String>,
-    pub machine_cores: Result<f64, String>,
+    pub counters: Result<(CounterSnapshot, CounterSnapshot), Reason>,
+    pub collector_cores: Result<f64, Reason>,
+    pub machine_cores: Result<f64, Reason>,
     /// What went wrong without a check to tell it.
     pub further_notes: Vec<String>,
-    pub read_back: Result<ReadBackFound, String>,
-    pub promql: BTreeMap<String, (String, Result<f64, String>)>,
+    pub read_back: Result<ReadBackFound, Reason>,
+    pub promql: BTreeMap<String, (String, Result<f64, Reason>)>,
     pub dead_components: Vec<String>,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
-        let not_yet = || "the run did not get so far".to_string();
+        let not_yet = || Reason::from("the run did not get so far");
         Self {
             window: None,
             runs: BTreeMap::new(),
@@ -192,7 +192,8 @@ impl Evidence {
                         // Its end told nothing of what it had used.
                         Some(why) if k6.cpu.is_zero() => Err(format!(
                             "k6 was ended by {why}, and its CPU time is not known"
-                        )),
+                        )
+                        .into()),
                         _ => cores(k6.cpu, k6.wall),
                     },
                 };
@@ -217,10 +218,10 @@ impl Evidence {
             pushed: self.pushed(&plan.corpus),
             dead_components: self.dead_components.clone(),
         };
-        judge(plan, &observations)
+        judge(&plan.checks, plan.load(), &observations)
     }
 
-    fn pushed(&self, corpus: &Corpus) -> Result<Pushed, String> {
+    fn pushed(&self, corpus: &Corpus) -> Result<Pushed, Reason> {
         let run = self
             .runs
             .get(&Run::Ingestion)
@@ -228,7 +229,7 @@ impl Evidence {
         let summary = run.summary.as_ref().map_err(Clone::clone)?;
         let unlogged = k6_values::refusals_not_logged(summary)?;
         if unlogged > 0 {
-            return Err(format!("{unlogged} refused requests are not in the log"));
+            return Err(format!("{unlogged} refused requests are not in the log").into());
         }
         run.refusals_are_all_logged(summary)?;
         let (limited, uncertain): (Vec<_>, Vec<_>) = run
@@ -291,7 +292,10 @@ impl Evidence {
     pub fn summaries(&self) -> BTreeMap<Run, Result<Summary, String>> {
         self.runs
             .iter()
-            .map(|(run, finished)| (*run, finished.summary.clone()))
+            .map(|(run, finished)| {
+                let summary = finished.summary.as_ref();
+                (*run, summary.cloned().map_err(Reason::to_string))
+            })
             .collect()
     }
 
@@ -308,7 +312,7 @@ impl Evidence {
 
 /// Gains of the counters that delivery is judged by. A counter that went
 /// backwards is a restart: what it had counted is lost.
-fn counted((before, after): &(CounterSnapshot, CounterSnapshot)) -> Result<TempoCounted, String> {
+fn counted((before, after): &(CounterSnapshot, CounterSnapshot)) -> Result<TempoCounted, Reason> {
     let gain = |name: &str, filters: &[(&str, &str)]| {
         delta(before, after, name, filters).map_err(|err| chain(&err))
     };
@@ -335,22 +339,18 @@ pub(super) async fn collect_metrics(
         return Ok(());
     };
     let prometheus = &surroundings.prometheus;
-    let tempo_metrics = &surroundings.capabilities.tempo_metrics;
-    let selector = tempo_metrics.as_deref().unwrap_or_default();
-    for check in plan
-        .checks
-        .iter()
-        .filter(|check| check.not_applicable.is_none())
-    {
-        let Measure::PromQl { expression, .. } = &check.measure else {
+    let tempo_metrics = surroundings.capabilities.tempo_metrics.as_deref();
+    let selector = tempo_metrics.unwrap_or_default();
+    for check in plan.checks.iter().filter(|check| check.applies()) {
+        let Measure::PromQl(slo) = &check.measure else {
             continue;
         };
-        let value = match substitute(expression, &plan.variables(selector)) {
+        let value = match substitute(&slo.expression, &variable_values(plan.load(), selector)) {
             Ok(sent) => {
                 let value = prometheus.single_value(&sent, window.end).await;
-                (sent, value.map_err(|err| chain(&err)))
+                (sent, value.map_err(|err| chain(&err).into()))
             }
-            Err(err) => (expression.clone(), Err(chain(&err))),
+            Err(err) => (slo.expression.clone(), Err(chain(&err).into())),
         };
         evidence.promql.insert(check.name.clone(), value);
     }
@@ -431,8 +431,9 @@ impl Plan {
     /// Whether accepted traces are read back after the load.
     pub(super) fn reads_back(&self) -> bool {
         self.test_type != TestType::Query
-            && self.checks.iter().any(|check| {
-                matches!(check.measure, Measure::ReadBack(_)) && check.not_applicable.is_none()
-            })
+            && self
+                .checks
+                .iter()
+                .any(|check| matches!(check.measure, Measure::ReadBack(_)) && check.applies())
     }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::evidence::{Evidence, FinishedRun};
 use super::stages::progress;
 use super::{Place, Running, Stopped};
+use crate::checks::{Reason, cores};
 use crate::environment::{Environment, EnvironmentError, K6Start};
 use crate::error_chain::chain;
 use crate::k6::Run;
@@ -80,10 +81,8 @@ pub(super) async fn put_on(
     running.stages.note("load", begun, begun.elapsed());
     running.load_ended = Some(Instant::now());
     evidence.machine_cores = match (machine_before, machine::busy_time()) {
-        (Ok(before), Ok(after)) => {
-            crate::verdict::judge::cores(after.saturating_sub(before), begun.elapsed())
-        }
-        (Err(why), _) | (_, Err(why)) => Err(why),
+        (Ok(before), Ok(after)) => cores(after.saturating_sub(before), begun.elapsed()),
+        (Err(why), _) | (_, Err(why)) => Err(why.into()),
     };
     evidence.collector_cores =
         collector_cores(environment, collector_before, begun.elapsed()).await;
@@ -99,7 +98,7 @@ pub(super) async fn put_on(
     running.stages.note("drain", began, began.elapsed());
     evidence.counters = before
         .and_then(|before| Ok((before, after?)))
-        .map_err(|err| chain(&err));
+        .map_err(|err| chain(&err).into());
     Ok(())
 }
 
@@ -304,11 +303,9 @@ async fn collector_cores(
     environment: &dyn Environment,
     before: Option<Duration>,
     wall: Duration,
-) -> Result<f64, String> {
+) -> Result<f64, Reason> {
     match (before, environment.collector_cpu().await) {
-        (Some(before), Some(after)) => {
-            crate::verdict::judge::cores(after.saturating_sub(before), wall)
-        }
+        (Some(before), Some(after)) => cores(after.saturating_sub(before), wall),
         _ => Err("the collector's CPU time could not be read; it may have ended".into()),
     }
 }

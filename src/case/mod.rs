@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use jiff::Timestamp;
 
+use crate::checks::Capabilities;
 use crate::environment::{
     self, Environment, EnvironmentError, Part, Programs, StageLog, Surroundings,
 };
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::k6::summary::Summary;
-use crate::machine::Machine;
-use crate::plan::{self, Capabilities, Plan};
+use crate::machine::{self, Machine};
+use crate::plan::{self, Plan};
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::{Profile, ProfileErrors};
 use crate::report::{self, OutputDir, Report, SCHEMA_VERSION, State, Style};
@@ -145,13 +146,18 @@ impl Running {
     fn begin(case: &Case<'_>) -> Result<Self, String> {
         let name = &case.profile.name;
         let run = run_number();
-        let plan = plan::plan(case.profile, case.settings, case.target, case.sizes, run).map_err(
-            |err| {
-                let nothing_ran =
-                    blank_report(name, case.settings, case.target, case.invocation, run);
-                refuse(nothing_ran, case.settings, chain(&err))
-            },
-        )?;
+        let plan = plan::plan(
+            case.profile,
+            case.settings,
+            case.target,
+            machine::cores(),
+            case.sizes,
+            run,
+        )
+        .map_err(|err| {
+            let nothing_ran = blank_report(name, case.settings, case.target, case.invocation, run);
+            refuse(nothing_ran, case.settings, chain(&err))
+        })?;
         let output = OutputDir::open(&case.settings.output, name).map_err(|err| chain(&err))?;
         eprintln!("\n{name}\n{}", plan::render::head(&plan));
         let mut running = Self {
@@ -322,7 +328,7 @@ impl Running {
         self.report.finished = Some(Timestamp::now());
         // Not carried out to its end, whatever its checks say.
         let stopped = outcome.is_err();
-        let failed = |checks: &[crate::verdict::Check]| checks.iter().any(|check| check.failed());
+        let failed = |checks: &[crate::checks::Check]| checks.iter().any(|check| check.failed());
         let verdict = match outcome {
             Ok(()) if failed(&self.report.checks) => {
                 Err(report::failure_message(&self.report.checks))

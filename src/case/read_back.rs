@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Place;
 use super::evidence::{Evidence, FinishedRun};
+use crate::checks::{ReadBackFound, Reason, k6_values};
 use crate::corpus::Corpus;
 use crate::environment::K6Start;
 use crate::error_chain::chain;
@@ -12,8 +13,6 @@ use crate::k6::Run;
 use crate::k6::log::ReadbackKind;
 use crate::plan::{Plan, READ_BACK_TRACES, k6_load};
 use crate::report::OutputDir;
-use crate::verdict::judge::ReadBackFound;
-use crate::verdict::k6_values;
 
 /// Reads a sample back; the finding, or why there is none, goes to `evidence`.
 pub(super) async fn read_back(
@@ -30,7 +29,7 @@ async fn try_read_back(
     output: &OutputDir,
     place: Place<'_>,
     evidence: &Evidence,
-) -> Result<ReadBackFound, String> {
+) -> Result<ReadBackFound, Reason> {
     let ingestion = evidence
         .runs
         .get(&Run::Ingestion)
@@ -54,7 +53,7 @@ async fn try_read_back(
     let sampled = numbers.len() as u64;
     // Asking a Tempo that is gone would take until the deadline.
     if let Some(dead) = environment.ended_components().first() {
-        return Err(dead.lines().next().unwrap_or(dead).to_string());
+        return Err(dead.lines().next().unwrap_or(dead).into());
     }
     let base = surroundings
         .addresses
@@ -90,11 +89,12 @@ async fn try_read_back(
             example
                 .map(|finding| format!(": {}", finding.text))
                 .unwrap_or_default()
-        ));
+        )
+        .into());
     }
     let seen = counts.found + counts.missing + counts.partial + counts.altered;
     if seen != sampled {
-        return Err(format!("{seen} of {sampled} traces were looked at"));
+        return Err(format!("{seen} of {sampled} traces were looked at").into());
     }
     Ok(ReadBackFound {
         sampled,
@@ -105,14 +105,15 @@ async fn try_read_back(
 }
 
 /// Numbers of the requests that Tempo accepted, warm-up included.
-fn accepted_requests(run: &FinishedRun) -> Result<Accepted, String> {
+fn accepted_requests(run: &FinishedRun) -> Result<Accepted, Reason> {
     let summary = run.summary.as_ref().map_err(Clone::clone)?;
     let sent = k6_values::sent_requests(summary)?;
     let unlogged = k6_values::refusals_not_logged(summary)?;
     if unlogged > 0 {
         return Err(format!(
             "{unlogged} refused requests are not in the log, so which traces must exist is not known"
-        ));
+        )
+        .into());
     }
     run.refusals_are_all_logged(summary)?;
     if run.interrupted_iterations()? > 0 {
@@ -189,7 +190,7 @@ mod tests {
         );
         let profile = crate::profile::parse(std::path::Path::new("demo.yaml"), &text)
             .expect("the profile is valid");
-        crate::plan::plan(&profile, &Settings::default(), Target::Local, &[], 1)
+        crate::plan::plan(&profile, &Settings::default(), Target::Local, 2, &[], 1)
             .expect("there is a plan")
     }
 

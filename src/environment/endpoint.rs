@@ -13,12 +13,13 @@ use super::{
     Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
     requests,
 };
+use crate::checks::Capabilities;
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::metrics::exposition::{self, CounterSnapshot};
 use crate::metrics::{PrometheusClient, http_client};
-use crate::plan::{Capabilities, EndpointSite, Plan};
+use crate::plan::{EndpointSite, Plan};
 use crate::process::{Child, Interrupt, Supervisor, WorkDir};
 use crate::report::{Component, OutputDir};
 use crate::tools::{ResolvedTool, Tool};
@@ -164,7 +165,7 @@ impl EndpointEnvironment {
         Capabilities {
             tempo_metrics: match &tempo.metrics {
                 Ok(_) => Ok(super::SELECTOR.into()),
-                Err(why) => Err(why.clone()),
+                Err(why) => Err(why.clone().into()),
             },
             collector_metrics: super::COLLECTOR_SELECTOR.into(),
             container_metrics: Err("there are no containers".into()),

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::{EnvironmentError, requests};
+use crate::checks::Capabilities;
 use crate::metrics::PrometheusClient;
-use crate::plan::Capabilities;
 use crate::report::Component;
 
 /// An environment that is ready for a load, as a plain value.

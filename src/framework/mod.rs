@@ -34,6 +34,7 @@ use crate::environment::{Environment, EnvironmentError, Part, Programs, StageLog
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::k6::summary::Summary;
+use crate::machine;
 use crate::metrics::Collected;
 use crate::plan::{self, NotApplied, Plan};
 use crate::process::{Interrupt, Supervisor};
@@ -479,8 +480,15 @@ impl Framework {
             },
             ..self.settings.clone()
         };
-        let plan = plan::plan(&profile, &settings, self.target, &[], self.run)
-            .map_err(|err| FrameworkError::Invalid(chain(&err)))?;
+        let plan = plan::plan(
+            &profile,
+            &settings,
+            self.target,
+            machine::cores(),
+            &[],
+            self.run,
+        )
+        .map_err(|err| FrameworkError::Invalid(chain(&err)))?;
         Ok(plan.for_any_load())
     }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::load::solve_ingestion;
 use super::query_mix::{self, Sequence};
+use super::solve::solve_ingestion;
 use crate::corpus::files::write_json;
 use crate::corpus::{Corpus, CorpusError};
 use crate::profile::{DiscoverError, Profile, ProfileErrors, QuerySpec, TraceProfile};

@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::query_mix::Sequence;
-use crate::corpus::Corpus;
 use crate::profile::TraceProfile;
-use crate::units::{ByteRate, EventRate};
 
 /// The variable that names the file.
 pub const LOAD_VARIABLE: &str = "TEMPO_PERF_LOAD";
@@ -36,9 +34,9 @@ pub struct Load {
     pub scenario_ms: u64,
     /// How long k6 may wait for iterations in flight; above every timeout.
     pub graceful_stop_ms: u64,
-    pub ingestion: Option<IngestionLoad>,
-    pub query: Option<QueryLoad>,
-    pub readback: Option<ReadbackLoad>,
+    pub ingestion: Option<IngestionScenario>,
+    pub query: Option<QueryScenario>,
+    pub readback: Option<ReadbackScenario>,
     /// k6 thresholds by metric; an empty list makes k6 list the metric.
     /// [`Load::list_metrics`] adds those that the verdict reads.
     pub thresholds: BTreeMap<String, Vec<String>>,
@@ -54,7 +52,7 @@ pub struct Load {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct IngestionLoad {
+pub struct IngestionScenario {
     /// With its path, `…/v1/traces`.
     pub url: Url,
     pub rate_per_1000s: u64,
@@ -75,7 +73,7 @@ pub struct IngestionLoad {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct QueryLoad {
+pub struct QueryScenario {
     /// Of Tempo's HTTP API, without a trailing slash.
     pub base_url: String,
     pub rate_per_1000s: u64,
@@ -113,7 +111,7 @@ pub struct KnownTraces {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ReadbackLoad {
+pub struct ReadbackScenario {
     pub base_url: String,
     /// Numbers of the traces to read, each once.
     pub traces: Vec<u64>,
@@ -124,41 +122,6 @@ pub struct ReadbackLoad {
     pub deadline_ms: u64,
     pub timeout_ms: u64,
     pub log_limit_per_vu: u32,
-}
-
-/// A target rate turned into requests.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SolvedIngestion {
-    pub traces_per_request: u32,
-    pub requests: EventRate,
-    pub traces: EventRate,
-}
-
-/// Spans that a request holds at most, unless the profile says otherwise.
-const MAX_SPANS_PER_REQUEST: f64 = 512.0;
-/// Requests a second below which a request holds fewer traces.
-const MIN_REQUESTS_PER_SECOND: f64 = 10.0;
-
-/// How to send this corpus at this rate. The rate is exact over whole cycles
-/// of the corpus. Traces per request: as many as 512 spans and ten requests a
-/// second allow, at least one, at most the corpus.
-pub fn solve_ingestion(
-    corpus: &Corpus,
-    rate: ByteRate,
-    traces_per_request: Option<u32>,
-) -> SolvedIngestion {
-    let traces = rate.bytes_per_second() / corpus.mean_bytes_per_trace();
-    let solved = traces_per_request.unwrap_or_else(|| {
-        (MAX_SPANS_PER_REQUEST / corpus.mean_spans_per_trace())
-            .min(traces / MIN_REQUESTS_PER_SECOND)
-            .floor() as u32
-    });
-    let traces_per_request = solved.clamp(1, corpus.payload_count() as u32);
-    SolvedIngestion {
-        traces_per_request,
-        requests: EventRate::per_second(traces / f64::from(traces_per_request)),
-        traces: EventRate::per_second(traces),
-    }
 }
 
 /// Iterations that k6 starts in `duration_ms`: the first at once, then one in
@@ -287,37 +250,6 @@ pub fn operation_tag(operation: crate::profile::Operation) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_solved_rate_carries_the_target() {
-        let corpus = Corpus::generate(TraceProfile::Large, 1);
-        for mb in [0.1, 1.0, 5.0, 23.0] {
-            let solved = solve_ingestion(&corpus, ByteRate::from_mb_per_second(mb), None);
-            let rate = solved.requests.per_thousand_seconds() as f64 / 1000.0;
-            let bytes = rate * f64::from(solved.traces_per_request) * corpus.mean_bytes_per_trace();
-            let target = ByteRate::from_mb_per_second(mb).bytes_per_second();
-            assert!(
-                (bytes / target - 1.0).abs() < 0.001,
-                "{mb} MB/s: {bytes} B/s"
-            );
-        }
-    }
-
-    #[test]
-    fn a_slow_load_sends_one_trace_a_request() {
-        let corpus = Corpus::generate(TraceProfile::Large, 1);
-        let slow = solve_ingestion(&corpus, ByteRate::from_mb_per_second(0.1), None);
-        assert_eq!(slow.traces_per_request, 1);
-        let fast = solve_ingestion(&corpus, ByteRate::from_mb_per_second(23.0), None);
-        assert_eq!(fast.traces_per_request, 7, "512 spans of 65 a trace");
-    }
-
-    #[test]
-    fn a_request_is_never_larger_than_the_corpus() {
-        let corpus = Corpus::generate(TraceProfile::Xlarge, 1);
-        let solved = solve_ingestion(&corpus, ByteRate::from_mb_per_second(5.0), Some(1000));
-        assert_eq!(solved.traces_per_request, 17);
-    }
 
     #[test]
     fn iterations_count_the_first_one() {

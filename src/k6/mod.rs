@@ -8,6 +8,7 @@ pub mod log;
 pub mod query_mix;
 mod run;
 pub mod scripts;
+pub mod solve;
 pub mod summary;
 
 pub use run::Run;

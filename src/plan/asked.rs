@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Plan;
-use super::checks::{Measure, operation_of};
+use crate::checks::{LoadMeasure, Measure, Reason, operation_of};
 use crate::k6::Run;
 use crate::k6::load::{operation_tag, planned_iterations};
 use crate::k6::query_mix;
@@ -26,24 +26,27 @@ pub fn leave_out(plan: &mut Plan, visibility_delay: Duration) {
     }
     let asked = asked(plan, visibility_delay);
     let mut checks = std::mem::take(&mut plan.checks);
-    for check in checks
-        .iter_mut()
-        .filter(|check| check.not_applicable.is_none())
-    {
-        check.not_applicable = match &check.measure {
-            Measure::Threshold {
-                run: Run::Query,
-                metric,
-                ..
-            } => operation_of(metric)
-                .filter(|operation| !asked.operations.contains(operation))
-                .map(|operation| asked.why_not(operation, visibility_delay)),
-            Measure::SearchesWithTraces if !asked.search_can_find => Some(format!(
-                "the load ends before a search may look for its traces, which must be {} old",
-                Pretty(visibility_delay)
-            )),
-            _ => None,
+    for check in checks.iter_mut().filter(|check| check.applies()) {
+        let why = match &check.measure {
+            Measure::Threshold(threshold) if threshold.run == Run::Query => {
+                operation_of(&threshold.metric)
+                    .filter(|operation| !asked.operations.contains(operation))
+                    .map(|operation| asked.why_not(operation, visibility_delay))
+            }
+            Measure::Load(LoadMeasure::SearchesWithTraces) if !asked.search_can_find => {
+                Some(format!(
+                    "the load ends before a search may look for its traces, which must be {} old",
+                    Pretty(visibility_delay)
+                ))
+            }
+            Measure::Threshold(_)
+            | Measure::PromQl(_)
+            | Measure::ReadBack(_)
+            | Measure::Load(_)
+            | Measure::Delivery(_)
+            | Measure::Generator(_) => None,
         };
+        check.not_applicable = why.map(Reason::from);
     }
     plan.checks = checks;
 }
@@ -122,7 +125,7 @@ mod tests {
             duration: Some(Duration::from_secs(seconds)),
             ..Settings::default()
         };
-        let mut plan = super::super::plan(&profile, &settings, Target::Local, &[], 1)
+        let mut plan = super::super::plan(&profile, &settings, Target::Local, 2, &[], 1)
             .expect("there is a plan");
         leave_out(&mut plan, Duration::from_secs(delay_seconds));
         plan

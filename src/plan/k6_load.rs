@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::checks::Measure;
-use super::{Plan, PlannedCheck};
+use super::Plan;
+use crate::checks::{Measure, PlannedCheck};
 use crate::k6::load::{
-    IngestionLoad, KnownTraces, Load, QueryLoad, ReadbackLoad, planned_iterations, scenario_ms,
+    IngestionScenario, KnownTraces, Load, QueryScenario, ReadbackScenario, planned_iterations,
+    scenario_ms,
 };
 use crate::k6::{Run, query_mix};
 use crate::settings::TestType;
@@ -62,7 +63,7 @@ pub fn ingestion(
         duration_ms: millis(duration),
         scenario_ms: scenario_ms(millis(duration)),
         graceful_stop_ms: millis(PUSH_TIMEOUT + Duration::from_secs(5)),
-        ingestion: Some(IngestionLoad {
+        ingestion: Some(IngestionScenario {
             url: push.clone(),
             rate_per_1000s: rate,
             requests: planned_iterations(rate, millis(duration)),
@@ -106,7 +107,7 @@ pub fn query(
         duration_ms: millis(plan.warmup + plan.duration),
         scenario_ms: scenario_ms(millis(plan.warmup + plan.duration)),
         graceful_stop_ms: millis(QUERY_TIMEOUT + Duration::from_secs(5)),
-        query: Some(QueryLoad {
+        query: Some(QueryScenario {
             base_url: base.as_str().trim_end_matches('/').to_string(),
             rate_per_1000s: rate,
             queries: planned_iterations(rate, millis(plan.warmup + plan.duration)),
@@ -146,7 +147,7 @@ pub fn read_back(
         duration_ms: millis(deadline + QUERY_TIMEOUT),
         scenario_ms: scenario_ms(millis(deadline + QUERY_TIMEOUT)),
         graceful_stop_ms: millis(QUERY_TIMEOUT),
-        readback: Some(ReadbackLoad {
+        readback: Some(ReadbackScenario {
             base_url: base.as_str().trim_end_matches('/').to_string(),
             traces,
             vus: READ_BACK_VUS,
@@ -186,18 +187,14 @@ fn empty(plan: &Plan, corpus_dir: &Path, start_at: Option<jiff::Timestamp>) -> L
 /// The planned thresholds of a run, as k6 takes them.
 fn thresholds(checks: &[PlannedCheck], of: Run) -> BTreeMap<String, Vec<String>> {
     let mut thresholds: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for check in checks.iter().filter(|check| check.not_applicable.is_none()) {
-        if let Measure::Threshold {
-            run,
-            metric,
-            expression,
-        } = &check.measure
-            && *run == of
+    for check in checks.iter().filter(|check| check.applies()) {
+        if let Measure::Threshold(threshold) = &check.measure
+            && threshold.run == of
         {
             thresholds
-                .entry(metric.clone())
+                .entry(threshold.metric.clone())
                 .or_default()
-                .push(expression.clone());
+                .push(threshold.expression.clone());
         }
     }
     thresholds

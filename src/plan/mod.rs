@@ -2,33 +2,27 @@
 //! resolved. Nothing after it reads a variable or a file of the user's.
 
 pub mod asked;
-mod capabilities;
-pub mod checks;
 pub mod k6_load;
 pub mod kubernetes;
-pub mod load;
 mod not_applied;
 mod overrides;
 pub mod render;
 mod site;
-mod thresholds;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::checks::{self, Capabilities, Measure, PlannedCheck};
 use crate::corpus::Corpus;
 use crate::k6;
+use crate::k6::solve::{self, IngestionLoad, LoadError, QueryLoad, SolvedLoad};
 use crate::metrics::SCRAPE_INTERVAL;
 use crate::profile::Profile;
 use crate::settings::{Malformed, PrometheusChoice, Settings, Target, TestType, ToolSettings};
-use crate::units::{EventRate, Pretty};
-use checks::{Measure, PlannedCheck};
-use load::{IngestionLoad, LoadError, QueryLoad};
+use crate::units::Pretty;
 
-pub use capabilities::Capabilities;
 pub use not_applied::NotApplied;
 pub(crate) use not_applied::not_applied;
 pub(crate) use overrides::override_place;
@@ -101,15 +95,6 @@ pub struct Seeding {
     pub duration: Duration,
 }
 
-/// The schedule of a k6 run.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Schedule {
-    /// Of iterations.
-    pub rate: EventRate,
-    pub allocated_vus: u32,
-    pub max_vus: u32,
-}
-
 /// Why there is no plan for a case.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -147,11 +132,13 @@ pub enum PlanError {
     Settings(Vec<Malformed>),
 }
 
-/// Makes the plan of one case. `sizes` are the profiles that SIZE may name.
+/// Makes the plan of one case. `cores` are this machine's, `sizes` the profiles that
+/// SIZE may name.
 pub fn plan(
     profile: &Profile,
     settings: &Settings,
     target: Target,
+    cores: usize,
     sizes: &[Profile],
     run: u32,
 ) -> Result<Plan, PlanError> {
@@ -160,8 +147,8 @@ pub fn plan(
         profile.k6.ingestion.trace_profile,
         settings.seed,
     ));
-    let ingestion = load::ingestion(&profile.k6, &corpus)?;
-    let query = load::query(&profile.k6)?;
+    let ingestion = solve::ingestion(&profile.k6, &corpus)?;
+    let query = solve::query(&profile.k6)?;
     let (duration, duration_from) = match (settings.duration, profile.k6.duration) {
         (Some(given), _) => (given, "DURATION"),
         (None, Some(given)) => (given, "k6.duration"),
@@ -181,8 +168,12 @@ pub fn plan(
     // A Tempo that only answers queries has data of its own.
     let seeds = test_type == TestType::Query
         && (target != Target::Endpoint || settings.tempo_endpoint.is_some());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let checks = checks::plan(&profile, test_type, target, cores);
+    let load = SolvedLoad {
+        ingestion: &ingestion,
+        query: &query,
+        duration,
+    };
+    let checks = checks::planned(&profile, test_type, target, cores, load);
     let mut not_applied = not_applied(&profile, target);
     if target == Target::Kubernetes {
         not_applied.extend(replaced);
@@ -233,36 +224,13 @@ impl Plan {
         (self.warmup, self.warmup + self.duration)
     }
 
-    /// Values of the variables in SLO expressions.
-    pub fn variables(&self, selector: &str) -> BTreeMap<&'static str, String> {
-        let number = |value: f64| format!("{value}");
-        let window_seconds = self.duration.as_secs_f64();
-        BTreeMap::from([
-            ("sel", selector.to_string()),
-            ("window", format!("{}ms", self.duration.as_millis())),
-            ("window_seconds", number(window_seconds)),
-            ("rp", String::new()),
-            (
-                "target_bytes_per_second",
-                number(self.ingestion.target_bytes_per_second.bytes_per_second()),
-            ),
-            (
-                "target_spans_per_second",
-                number(self.ingestion.spans_per_second().as_per_second()),
-            ),
-            (
-                "target_traces_per_second",
-                number(self.ingestion.traces_per_second().as_per_second()),
-            ),
-            (
-                "target_requests_per_second",
-                number(self.ingestion.requests_per_second.as_per_second()),
-            ),
-            (
-                "target_queries_per_second",
-                number(self.query.queries_per_second.as_per_second()),
-            ),
-        ])
+    /// What the checks are about.
+    pub fn load(&self) -> SolvedLoad<'_> {
+        SolvedLoad {
+            ingestion: &self.ingestion,
+            query: &self.query,
+            duration: self.duration,
+        }
     }
 
     /// Takes from the plan what this environment cannot measure. Done before the
@@ -281,9 +249,10 @@ impl Plan {
     pub fn settle_scrape_interval(&mut self, interval: Duration) -> Result<(), PlanError> {
         self.scrape_interval = interval;
         let shortest = interval * SCRAPES_IN_A_WINDOW;
-        let asks_prometheus = self.checks.iter().any(|check| {
-            matches!(check.measure, Measure::PromQl { .. }) && check.not_applicable.is_none()
-        });
+        let asks_prometheus = self
+            .checks
+            .iter()
+            .any(|check| matches!(check.measure, Measure::PromQl(_)) && check.applies());
         if self.duration < shortest && asks_prometheus {
             return Err(PlanError::TooShort {
                 from: self.duration_from,
@@ -297,24 +266,6 @@ impl Plan {
     /// The k6 runs of this plan, in their order.
     pub fn k6_runs(&self) -> &'static [k6::Run] {
         k6_load::runs(self.test_type)
-    }
-
-    /// When iterations of a run are due, and who is there to do them; none where
-    /// nothing is due at a time.
-    pub fn schedule(&self, run: k6::Run) -> Option<Schedule> {
-        match run {
-            k6::Run::Seeding | k6::Run::Ingestion => Some(Schedule {
-                rate: self.ingestion.requests_per_second,
-                allocated_vus: self.ingestion.allocated_vus,
-                max_vus: self.ingestion.max_vus,
-            }),
-            k6::Run::Query => Some(Schedule {
-                rate: self.query.queries_per_second,
-                allocated_vus: self.query.allocated_vus,
-                max_vus: self.query.max_vus,
-            }),
-            k6::Run::ReadBack => None,
-        }
     }
 
     /// Whether a k6 run of this plan pushes traces.

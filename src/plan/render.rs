@@ -2,18 +2,16 @@
 
 use std::fmt::Write;
 
-use super::checks::{Measure, PlannedCheck};
 use super::{Plan, Seeding};
-use crate::settings::{Target, TestType};
+use crate::settings::TestType;
 use crate::units::{Pretty, Significant};
-use crate::verdict::Bound;
 
 /// The whole plan with its checks; ends with a newline.
 pub fn render(plan: &Plan) -> String {
     let mut text = head(plan);
     for (index, check) in plan.checks.iter().enumerate() {
         let label = if index == 0 { "checks" } else { "" };
-        let _ = writeln!(text, "  {label:<12}{}", one_check(check, plan.target));
+        let _ = writeln!(text, "  {label:<12}{}", check.text(plan.target));
     }
     text
 }
@@ -109,62 +107,4 @@ pub fn head(plan: &Plan) -> String {
         line(label, format!("{}: {}", field.field, field.reason));
     }
     text
-}
-
-fn one_check(check: &PlannedCheck, target: Target) -> String {
-    let mut text = check.name.clone();
-    let bound = bound(&check.bound, &check.unit);
-    match &check.measure {
-        Measure::Threshold { .. } => {}
-        Measure::PromQl { of: Some(of), .. } => {
-            let _ = write!(text, " {bound} of ${{{of}}}");
-        }
-        Measure::AcknowledgedBytes | Measure::QueriesDone => {
-            let _ = write!(
-                text,
-                " within {} % of the target",
-                super::checks::LOAD_TOLERANCE * 100.0
-            );
-        }
-        // The limit of a pod is known once there is one.
-        Measure::K6Cores(_) | Measure::CollectorCores if target == Target::Kubernetes => {
-            let _ = write!(
-                text,
-                " <= {} % of its limit",
-                super::checks::BUSY_CORES * 100.0
-            );
-        }
-        _ => {
-            let _ = write!(text, " {bound}");
-        }
-    }
-    if let Measure::PromQl { expression, .. } = &check.measure {
-        let _ = write!(text, "   [{expression}]");
-    }
-    if let Some(reason) = &check.not_applicable {
-        let _ = write!(text, "   (not applicable: {reason})");
-    }
-    text
-}
-
-/// A bound in words: `<= 1 s`, `0 spans`, `0.97 to 1.03`.
-pub fn bound(bound: &Bound, unit: &str) -> String {
-    let unit = if unit.is_empty() {
-        String::new()
-    } else {
-        format!(" {unit}")
-    };
-    let (below, above) = if bound.exclusive {
-        ("<", ">")
-    } else {
-        ("<=", ">=")
-    };
-    match (bound.min, bound.max) {
-        (None, Some(0.0)) if !bound.exclusive => format!("0{unit}"),
-        (None, Some(max)) => format!("{below} {}{unit}", Significant(max)),
-        (Some(min), None) => format!("{above} {}{unit}", Significant(min)),
-        (Some(min), Some(max)) if min == max => format!("{}{unit}", Significant(min)),
-        (Some(min), Some(max)) => format!("{} to {}{unit}", Significant(min), Significant(max)),
-        (None, None) => format!("any{unit}"),
-    }
 }

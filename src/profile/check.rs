@@ -8,6 +8,7 @@ use super::format::without_user;
 use super::tree::{Content, Node, Scalar};
 use super::{Position, format};
 use crate::nearest::nearest;
+use crate::units::Grouped;
 
 /// Receives mistakes: place, path of keys, what was found, what is expected.
 pub type Report<'a> = dyn FnMut(Position, &str, String, String) + 'a;
@@ -260,19 +261,19 @@ fn expected(schema: &Value, found: &str) -> String {
         return one_of(found, &allowed);
     }
     match kind(schema) {
-        "integer" => match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
+        "integer" => match (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {
             (Some(least), Some(most)) => {
                 format!(
                     "a whole number from {} to {}",
-                    grouped(least),
-                    grouped(most)
+                    Grouped(least),
+                    Grouped(most)
                 )
             }
             _ => "a whole number".to_owned(),
         },
         "number" => "a number".to_owned(),
-        "string" => match schema["maxLength"].as_u64() {
-            Some(most) => format!("text of at most {} characters", grouped(most as f64)),
+        "string" => match schema["maxLength"].as_i64() {
+            Some(most) => format!("text of at most {} characters", Grouped(most)),
             None => "text".to_owned(),
         },
         "array" => "a list, each entry after a hyphen".to_owned(),
@@ -292,17 +293,4 @@ pub fn one_of(found: &str, known: &[&str]) -> String {
         _ if known.len() == 1 => all,
         _ => format!("one of {all}"),
     }
-}
-
-/// 100000 as 100,000.
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -3,8 +3,7 @@
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-use super::quantity::observed_and_bound;
-use crate::verdict::{Check, Outcome, Source};
+use crate::checks::{Check, Outcome, Source};
 
 /// Whether the table may have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +117,7 @@ fn rows(checks: &[&Check], style: Style) -> String {
     let cells: Vec<[String; 5]> = checks
         .iter()
         .map(|check| {
-            let (observed, bound) = observed_and_bound(check);
+            let (observed, bound) = check.observed_and_bound();
             [
                 check.name.clone(),
                 source_word(check.source).to_owned(),

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ReportError;
+use crate::checks::{Check, Outcome};
 use crate::machine::Machine;
 use crate::plan::NotApplied;
 use crate::settings::Target;
 use crate::settings::TestType;
-use crate::verdict::{Check, Outcome};
 
 /// Raised when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;

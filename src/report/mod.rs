@@ -6,7 +6,6 @@ mod console;
 mod document;
 mod junit;
 mod output_dir;
-mod quantity;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -2,11 +2,14 @@
 //! a bare `f64` from one module to another.
 
 pub mod duration;
+mod unit;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use unit::{Unit, with_unit};
 
 /// Bytes in one megabyte of a profile's `mbPerSecond`: a mebibyte, as in the
 /// Go program that this project replaces.
@@ -100,6 +103,26 @@ impl fmt::Display for Significant {
         } else {
             f.write_str(&text)
         }
+    }
+}
+
+/// Displays a whole number with its digits in threes: `1,234,567`.
+#[derive(Debug, Clone, Copy)]
+pub struct Grouped(pub i64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.unsigned_abs().to_string();
+        if self.0 < 0 {
+            f.write_str("-")?;
+        }
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
     }
 }
 

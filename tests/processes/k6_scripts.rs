@@ -18,6 +18,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use prost::Message;
 use serde_json::{Value, json};
+use tempo_perf::checks::k6_values;
 use tempo_perf::corpus::Corpus;
 use tempo_perf::corpus::identity::hex;
 use tempo_perf::k6::Run;
@@ -30,7 +31,6 @@ use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::profile::TraceProfile;
 use tempo_perf::settings::Settings;
 use tempo_perf::tools::{Progress, Tool, Toolbox};
-use tempo_perf::verdict::k6_values;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const RUN: u32 = 77;
@@ -237,8 +237,8 @@ fn load(dir: &Path, profile: TraceProfile, duration_ms: u64) -> Load {
     }
 }
 
-fn ingestion(corpus: &Corpus, base: &str, duration_ms: u64, traces: u32) -> IngestionLoad {
-    IngestionLoad {
+fn ingestion(corpus: &Corpus, base: &str, duration_ms: u64, traces: u32) -> IngestionScenario {
+    IngestionScenario {
         url: format!("{base}/v1/traces").parse().expect("a URL"),
         rate_per_1000s: 20_000,
         requests: planned_iterations(20_000, duration_ms),
@@ -303,7 +303,7 @@ async fn bodies_are_byte_for_byte_those_that_rust_fills() {
         let server = Arc::new(Server::default());
         let base = server.start().await;
         let mut load = load(dir.path(), profile, 2000);
-        load.ingestion = Some(IngestionLoad {
+        load.ingestion = Some(IngestionScenario {
             warmup_requests: 10,
             ..ingestion(&corpus, &base, 2000, traces)
         });
@@ -419,7 +419,7 @@ async fn queries_follow_the_mix_and_ask_for_known_traces() {
     };
     for known_traces in [Some(known), None] {
         let mut load = load(dir.path(), TraceProfile::Small, 2000);
-        load.query = Some(QueryLoad {
+        load.query = Some(QueryScenario {
             base_url: base.clone(),
             rate_per_1000s: 40_000,
             queries: planned_iterations(40_000, 2000),
@@ -499,7 +499,7 @@ async fn read_back_tells_missing_partial_and_altered_apart() {
     }
     let base = server.start().await;
     let mut load = load(dir.path(), TraceProfile::Medium, 10_000);
-    load.readback = Some(ReadbackLoad {
+    load.readback = Some(ReadbackScenario {
         base_url: base,
         traces: (0..8).collect(),
         vus: 2,

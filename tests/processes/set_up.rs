@@ -44,7 +44,7 @@ async fn a_set_up_on_other_ports_is_told() {
         ..Settings::default()
     };
     let profile = profile::load(Path::new("profiles/small.yaml")).unwrap();
-    let plan = plan::plan(&profile, &settings, Target::Local, &[], 1).unwrap();
+    let plan = plan::plan(&profile, &settings, Target::Local, 2, &[], 1).unwrap();
     let tools = Tool::ALL.map(tool).into();
     let supervisor = Supervisor::new(TEMPO_PERF, false);
     let mut environment =

@@ -1,7 +1,7 @@
 //! The words and columns that a reader of the console and of JUnit gets.
 
+use tempo_perf::checks::{Bound, Check, Outcome, Source};
 use tempo_perf::report::{Style, failure_message, table};
-use tempo_perf::verdict::{Bound, Check, Outcome, Source};
 
 fn at_most(max: f64) -> Bound {
     Bound {

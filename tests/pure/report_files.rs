@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use serde_json::json;
+use tempo_perf::checks::{Bound, Check, Outcome, Source};
 use tempo_perf::k6::Run;
 use tempo_perf::machine::Machine;
 use tempo_perf::plan::NotApplied;
@@ -18,7 +19,6 @@ use tempo_perf::report::{
 };
 use tempo_perf::settings::Target;
 use tempo_perf::settings::TestType;
-use tempo_perf::verdict::{Bound, Check, Outcome, Source};
 
 fn check(name: &str, outcome: Outcome) -> Check {
     Check {

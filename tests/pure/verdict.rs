@@ -5,16 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use rstest::rstest;
+use tempo_perf::checks::{
+    Check, Measure, Observations, Outcome, Pushed, ReadBackFound, RunObserved, TempoCounted,
+    ThresholdMeasure, judge, k6_values,
+};
 use tempo_perf::k6;
 use tempo_perf::k6::summary::{Counter, Gauge, Rate, Summary, Threshold, Trend};
-use tempo_perf::plan::checks::Measure;
 use tempo_perf::plan::{Plan, plan};
 use tempo_perf::profile::{self, Profile, Slo};
 use tempo_perf::settings::{Settings, Target};
-use tempo_perf::verdict::judge::{
-    Observations, Pushed, ReadBackFound, RunObserved, TempoCounted, judge,
-};
-use tempo_perf::verdict::{Check, Outcome, k6_values};
 
 const SPANS: f64 = 1000.0;
 const BYTES: f64 = 500_000.0;
@@ -40,7 +39,7 @@ fn run_of(change: impl FnOnce(&mut Profile)) -> Run {
         duration: Some(Duration::from_secs_f64(SECONDS)),
         ..Settings::default()
     };
-    let plan = plan(&profile, &settings, Target::Local, &[], 7).expect("a plan");
+    let plan = plan(&profile, &settings, Target::Local, 2, &[], 7).expect("a plan");
     let runs = [k6::Run::Ingestion, k6::Run::Query].map(|run| {
         let observed = RunObserved {
             summary: Ok(summary(&plan, run)),
@@ -60,7 +59,7 @@ fn run_of(change: impl FnOnce(&mut Profile)) -> Run {
         promql: plan
             .checks
             .iter()
-            .filter(|check| matches!(check.measure, Measure::PromQl { .. }))
+            .filter(|check| matches!(check.measure, Measure::PromQl(_)))
             .map(|check| (check.name.clone(), ("sent".to_string(), Ok(0.0))))
             .collect(),
         tempo_restarted: None,
@@ -134,11 +133,11 @@ fn summary(plan: &Plan, run: k6::Run) -> Summary {
     );
     summary.counters.insert("search_hits".into(), counter(3.0));
     for check in &plan.checks {
-        let Measure::Threshold {
+        let Measure::Threshold(ThresholdMeasure {
             run: of,
             metric,
             expression,
-        } = &check.measure
+        }) = &check.measure
         else {
             continue;
         };
@@ -177,7 +176,7 @@ impl Run {
     }
 
     fn judged(&self) -> Vec<Check> {
-        judge(&self.plan, &self.observed)
+        judge(&self.plan.checks, self.plan.load(), &self.observed)
     }
 
     #[track_caller]
@@ -589,7 +588,7 @@ fn the_numbers_of_a_recorded_ingestion_are_found(
         "{seconds} s, not milliseconds"
     );
     let absent = k6_values::searches_with_traces(&summary).expect_err("never a zero");
-    assert_eq!(absent, "k6's summary has no counter search_hits");
+    assert_eq!(&*absent, "k6's summary has no counter search_hits");
 }
 
 #[rstest]

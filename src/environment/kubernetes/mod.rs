@@ -23,12 +23,13 @@ use url::Url;
 use super::{
     Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
 };
+use crate::checks::{Capabilities, Reason};
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::metrics::PrometheusClient;
 use crate::metrics::exposition::CounterSnapshot;
+use crate::plan::Plan;
 use crate::plan::kubernetes::KubernetesSite;
-use crate::plan::{Capabilities, Plan};
 use crate::process::{Interrupt, Supervisor, WorkDir};
 use crate::report::{Component, OutputDir};
 use clean_up::guard::TeardownGuard;
@@ -298,14 +299,15 @@ fn capabilities(
     namespace: &RunNamespace,
     before_load: &BeforeLoad,
 ) -> Capabilities {
-    let unknown = || "the cores of its node are not known: nodes cannot be read".to_string();
+    let unknown =
+        || Reason::from("the cores of its node are not known: nodes cannot be read".to_string());
     let name = &blueprint.namespace;
     let said = namespace.tempo.as_ref();
     Capabilities {
         tempo_metrics: Ok(tempo_selector(name)),
         collector_metrics: format!("namespace=\"{name}\",pod=~\"{COLLECTOR}-.+\""),
         container_metrics: match &before_load.no_container_metrics {
-            Some(why) => Err(why.clone()),
+            Some(why) => Err(why.clone().into()),
             None => Ok(container_selector(name)),
         },
         collector_cpu: Ok(()),

@@ -17,11 +17,12 @@ use super::k6_process::K6Process;
 use super::{
     Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
 };
+use crate::checks::Capabilities;
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::metrics::exposition::CounterSnapshot;
 use crate::metrics::{PrometheusClient, SCRAPE_INTERVAL, exposition, http_client};
-use crate::plan::{Capabilities, Plan};
+use crate::plan::Plan;
 use crate::process::{
     Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir, is_address_in_use, until_ready,
 };

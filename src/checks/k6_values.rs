@@ -2,22 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::judge::ReadBackFound;
+use super::{ReadBackFound, Reason};
 use crate::k6::load::REFUSAL_REASONS;
-use crate::k6::summary::{Summary, SummaryError, Trend};
+use crate::k6::summary::{Summary, Trend};
 use crate::profile::threshold::{self, Aggregation};
 
-type Value<T> = Result<T, String>;
-
-fn text(err: SummaryError) -> String {
-    err.to_string()
-}
+type Value<T> = Result<T, Reason>;
 
 fn count(summary: &Summary, name: &str) -> Value<f64> {
-    summary
-        .counter(name)
-        .map(|counter| counter.count)
-        .map_err(text)
+    Ok(summary.counter(name)?.count)
 }
 
 /// Body bytes of accepted requests, warm-up left out.
@@ -63,8 +56,9 @@ pub fn refused_requests(summary: &Summary) -> BTreeMap<&'static str, f64> {
 pub fn queries_done(summary: &Summary, operations: &[&str]) -> Value<f64> {
     let mut done = 0;
     for operation in operations {
-        let failed = summary.rate(&format!("operation_failed{{op:{operation}}}"));
-        done += failed.map_err(text)?.misses;
+        done += summary
+            .rate(&format!("operation_failed{{op:{operation}}}"))?
+            .misses;
     }
     Ok(done as f64)
 }
@@ -92,10 +86,7 @@ pub fn schedule_lag_p95_ms(summary: &Summary) -> Value<f64> {
 }
 
 pub fn start_lag_ms(summary: &Summary) -> Value<f64> {
-    summary
-        .gauge("start_late")
-        .map(|gauge| gauge.value)
-        .map_err(text)
+    Ok(summary.gauge("start_late")?.value)
 }
 
 /// Mean time to an answer, in seconds.
@@ -135,10 +126,10 @@ pub fn read_back(summary: &Summary) -> Value<ReadBackCounts> {
 /// The value that a threshold looked at, and k6's verdict on it; an error where
 /// k6 judged nothing ([`Summary::is_measured`]).
 pub fn threshold(summary: &Summary, metric: &str, expression: &str) -> Value<(f64, bool)> {
-    if !summary.is_measured(metric).map_err(text)? {
-        return Err(format!(
-            "k6 has no sample of {metric}, and passes what it has no sample of"
-        ));
+    if !summary.is_measured(metric)? {
+        return Err(
+            format!("k6 has no sample of {metric}, and passes what it has no sample of").into(),
+        );
     }
     let passed = summary
         .thresholds
@@ -151,7 +142,7 @@ pub fn threshold(summary: &Summary, metric: &str, expression: &str) -> Value<(f6
 }
 
 fn value(summary: &Summary, metric: &str, aggregation: Aggregation) -> Value<f64> {
-    let unknown = || format!("k6's summary has no {aggregation} of {metric}");
+    let unknown = || Reason::from(format!("k6's summary has no {aggregation} of {metric}"));
     if let Some(trend) = summary.trends.get(metric) {
         return match aggregation {
             Aggregation::Avg => Some(trend.avg),

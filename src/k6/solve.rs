@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Run, query_mix};
 use crate::corpus::Corpus;
-use crate::k6::load::solve_ingestion;
-use crate::k6::query_mix;
 use crate::profile::{CollectorMode, K6, QuerySpec, TraceProfile, Vus};
 use crate::units::{ByteRate, EventRate};
 
@@ -54,6 +53,44 @@ pub struct QueryLoad {
     pub built_in_mix: bool,
     pub allocated_vus: u32,
     pub max_vus: u32,
+}
+
+/// The load of a case, and for how long it is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct SolvedLoad<'a> {
+    pub ingestion: &'a IngestionLoad,
+    pub query: &'a QueryLoad,
+    /// Of the window; the warm-up is not in it.
+    pub duration: Duration,
+}
+
+/// The schedule of a k6 run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// Of iterations.
+    pub rate: EventRate,
+    pub allocated_vus: u32,
+    pub max_vus: u32,
+}
+
+impl SolvedLoad<'_> {
+    /// When iterations of a run are due, and who is there to do them; none where
+    /// nothing is due at a time.
+    pub fn schedule(&self, run: Run) -> Option<Schedule> {
+        match run {
+            Run::Seeding | Run::Ingestion => Some(Schedule {
+                rate: self.ingestion.requests_per_second,
+                allocated_vus: self.ingestion.allocated_vus,
+                max_vus: self.ingestion.max_vus,
+            }),
+            Run::Query => Some(Schedule {
+                rate: self.query.queries_per_second,
+                allocated_vus: self.query.allocated_vus,
+                max_vus: self.query.max_vus,
+            }),
+            Run::ReadBack => None,
+        }
+    }
 }
 
 /// A load that no k6 run could put on.
@@ -133,6 +170,39 @@ pub fn query(k6: &K6) -> Result<QueryLoad, LoadError> {
     })
 }
 
+/// A target rate turned into requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SolvedIngestion {
+    pub traces_per_request: u32,
+    pub requests: EventRate,
+}
+
+/// Spans that a request holds at most, unless the profile says otherwise.
+const MAX_SPANS_PER_REQUEST: f64 = 512.0;
+/// Requests a second below which a request holds fewer traces.
+const MIN_REQUESTS_PER_SECOND: f64 = 10.0;
+
+/// How to send this corpus at this rate. The rate is exact over whole cycles
+/// of the corpus. Traces per request: as many as 512 spans and ten requests a
+/// second allow, at least one, at most the corpus.
+pub fn solve_ingestion(
+    corpus: &Corpus,
+    rate: ByteRate,
+    traces_per_request: Option<u32>,
+) -> SolvedIngestion {
+    let traces = rate.bytes_per_second() / corpus.mean_bytes_per_trace();
+    let solved = traces_per_request.unwrap_or_else(|| {
+        (MAX_SPANS_PER_REQUEST / corpus.mean_spans_per_trace())
+            .min(traces / MIN_REQUESTS_PER_SECOND)
+            .floor() as u32
+    });
+    let traces_per_request = solved.clamp(1, corpus.payload_count() as u32);
+    SolvedIngestion {
+        traces_per_request,
+        requests: EventRate::per_second(traces / f64::from(traces_per_request)),
+    }
+}
+
 /// The most traces whose request keeps the limit whichever they are.
 fn most_traces(corpus: &Corpus) -> u32 {
     (1..=corpus.payload_count() as u32)
@@ -162,5 +232,36 @@ mod tests {
     fn users_for_answers_of_a_second_within_the_profile(#[case] rate: f64, #[case] expected: u32) {
         let vus = Vus { min: 2, max: 20 };
         assert_eq!(allocated_vus(EventRate::per_second(rate), vus), expected);
+    }
+
+    #[test]
+    fn the_solved_rate_carries_the_target() {
+        let corpus = Corpus::generate(TraceProfile::Large, 1);
+        for mb in [0.1, 1.0, 5.0, 23.0] {
+            let solved = solve_ingestion(&corpus, ByteRate::from_mb_per_second(mb), None);
+            let rate = solved.requests.per_thousand_seconds() as f64 / 1000.0;
+            let bytes = rate * f64::from(solved.traces_per_request) * corpus.mean_bytes_per_trace();
+            let target = ByteRate::from_mb_per_second(mb).bytes_per_second();
+            assert!(
+                (bytes / target - 1.0).abs() < 0.001,
+                "{mb} MB/s: {bytes} B/s"
+            );
+        }
+    }
+
+    #[test]
+    fn a_slow_load_sends_one_trace_a_request() {
+        let corpus = Corpus::generate(TraceProfile::Large, 1);
+        let slow = solve_ingestion(&corpus, ByteRate::from_mb_per_second(0.1), None);
+        assert_eq!(slow.traces_per_request, 1);
+        let fast = solve_ingestion(&corpus, ByteRate::from_mb_per_second(23.0), None);
+        assert_eq!(fast.traces_per_request, 7, "512 spans of 65 a trace");
+    }
+
+    #[test]
+    fn a_request_is_never_larger_than_the_corpus() {
+        let corpus = Corpus::generate(TraceProfile::Xlarge, 1);
+        let solved = solve_ingestion(&corpus, ByteRate::from_mb_per_second(5.0), Some(1000));
+        assert_eq!(solved.traces_per_request, 17);
     }
 }

@@ -63,7 +63,9 @@ fn demo(cluster: &Cluster) -> Result<(), Failed> {
     let scratch = Scratch::new();
     let finished = cluster
         .harness(&scratch, &["1x-demo"])
-        .seconds(10)
+        // A rate of CPU wants two looks of the kubelet at the container, which are
+        // 10 to 20 s apart.
+        .seconds(20)
         .start()
         .wait_within(CASE_LIMIT)
         .passes()

@@ -43,7 +43,8 @@ use manifests::blueprint::Blueprint;
 use set_up::acquire::{self, AcquireError, AcquireRequest};
 use set_up::look::{ClusterFacts, look_at_the_cluster};
 use set_up::prometheus::{BeforeLoad, container_selector, tempo_selector};
-use set_up::steps::{RunNamespace, Steps, watch};
+use set_up::run_namespace::RunNamespace;
+use set_up::steps::{Steps, watch};
 use watch::conditions;
 use watch::namespace::{Waits, WatchedNamespace};
 

@@ -4,4 +4,5 @@
 pub mod acquire;
 pub mod look;
 pub mod prometheus;
+pub mod run_namespace;
 pub mod steps;

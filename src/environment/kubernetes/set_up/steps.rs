@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
-use super::acquire::NamespaceHold;
 use super::look::ClusterFacts;
-use super::prometheus::{BeforeLoad, PrometheusAccess};
 use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::create::{create, create_all};
 use crate::environment::kubernetes::cluster::kinds::CustomKind;
@@ -34,24 +32,6 @@ use crate::plan::Plan;
 use crate::plan::kubernetes::KubernetesSite;
 use crate::profile::Variant;
 
-/// The namespace of a run while it is ours, and what is set up in it.
-pub struct RunNamespace {
-    pub watched: WatchedNamespace,
-    pub hold: NamespaceHold,
-    /// What the objects in it were made from last.
-    pub blueprint: Blueprint,
-    /// Whether what pods need is in it.
-    pub has_objects: bool,
-    /// What was changed outside of the namespace and stays so.
-    pub changed_outside: Option<String>,
-    pub k6: K6Jobs,
-    pub tempo: Option<TempoSaid>,
-    /// The way to the collector.
-    pub collector: Option<PortForward>,
-    pub prometheus: Option<PrometheusAccess>,
-    pub before_load: Option<BeforeLoad>,
-}
-
 /// What Tempo said of itself when it was ready.
 #[derive(Debug, Clone, Default)]
 pub struct TempoSaid {
@@ -59,30 +39,6 @@ pub struct TempoSaid {
     pub version: String,
     /// By its HTTP API.
     pub build_info: String,
-}
-
-impl RunNamespace {
-    /// A namespace that was just acquired, with nothing in it but its Lease.
-    pub fn new(watched: WatchedNamespace, hold: NamespaceHold, blueprint: Blueprint) -> Self {
-        Self {
-            watched,
-            hold,
-            blueprint,
-            has_objects: false,
-            changed_outside: None,
-            k6: K6Jobs::default(),
-            tempo: None,
-            collector: None,
-            prometheus: None,
-            before_load: None,
-        }
-    }
-
-    /// Ends what of it is on this machine: port-forwards, and who uses them.
-    pub fn close_port_forwards(&mut self) {
-        self.collector = None;
-        self.prometheus = None;
-    }
 }
 
 /// Watches what a run has in its namespace. Tempo may be of either kind, where a

@@ -77,7 +77,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         Interrupt::install()?,
         Progress::stderr(),
     );
-    let k6 = runtime.block_on(toolbox.resolve(Tool::K6))?;
+    let k6 = runtime
+        .block_on(toolbox.resolve_all(&[Tool::K6]))?
+        .remove(0);
     println!("k6 {} ({})", k6.version, k6.path.display());
     let url = runtime.block_on(start_sink())?;
 
@@ -177,7 +179,7 @@ fn measure(
         return Err(format!("k6 ended with {status}:\n{log}").into());
     }
 
-    let summary = Summary::read(&load.summary_path)?;
+    let summary = Summary::parse(&std::fs::read_to_string(&load.summary_path)?)?;
     let bytes = summary.counter("acknowledged_bytes")?.count;
     let megabytes = bytes / BYTES_PER_MB as f64;
     let planned = planned_iterations(rate, duration_ms) * u64::from(solved.traces_per_request);
@@ -191,7 +193,7 @@ fn measure(
         cpu / megabytes,
         peak_kib as f64 / 1024.0,
         summary.counter("dropped_iterations")?.count,
-        summary.trend("http_req_duration{op:push}")?.p99,
+        summary.trends["http_req_duration{op:push}"].p99,
     ))
 }
 

@@ -24,6 +24,7 @@
 mod builder;
 mod config;
 mod prerequisites;
+mod results;
 
 use std::path::{Path, PathBuf};
 
@@ -33,19 +34,19 @@ use crate::case::{self, Case, Judged};
 use crate::environment::{Environment, EnvironmentError, Part, Programs, StageLog, make};
 use crate::error_chain::chain;
 use crate::k6::Run;
-use crate::k6::summary::Summary;
 use crate::machine;
 use crate::metrics::Collected;
-use crate::plan::{self, NotApplied, Plan};
+use crate::plan::{self, Plan};
 use crate::process::{Interrupt, Supervisor};
 use crate::profile::{CollectorMode, Profile, Variant};
-use crate::report::{self, CaseResult, Report, ReportError, Window};
+use crate::report::{self, ReportError, Window};
 use crate::settings::{Settings, Target, TestType};
 use crate::tools::Tool;
 
 pub use builder::FrameworkBuilder;
 pub use config::{K6Config, ResourceConfig, StorageConfig};
 pub use prerequisites::{Prerequisite, Prerequisites};
+pub use results::{K6Result, ParallelResult, SetUp};
 
 /// Set-ups tried when another process takes a chosen port.
 const SET_UP_ATTEMPTS: usize = 3;
@@ -76,65 +77,6 @@ pub enum FrameworkError {
     Run(String),
     #[error(transparent)]
     Report(#[from] ReportError),
-}
-
-/// How a set-up step went.
-#[derive(Debug, Clone, PartialEq)]
-#[must_use = "a step may have nothing to set up on this target"]
-pub enum SetUp {
-    Done {
-        /// What was asked for and this target cannot honour.
-        not_applied: Vec<NotApplied>,
-    },
-    /// This target has no such part.
-    NotHere { why: String },
-}
-
-/// A run of one test type. Only a run that came to a verdict has one.
-#[derive(Debug, Clone)]
-pub struct K6Result {
-    /// As `{name}-report.json` has it, with every check.
-    pub report: Report,
-    /// k6's numbers of the ingestion; absent in a query test, an `Err` says why
-    /// there are none.
-    pub ingestion: Option<Result<Summary, String>>,
-    /// The same of the queries; absent in an ingestion test.
-    pub query: Option<Result<Summary, String>>,
-}
-
-impl K6Result {
-    /// Whether every check that applies passed; an unmeasured one did not.
-    pub fn success(&self) -> bool {
-        self.report.result() == CaseResult::Passed
-    }
-
-    /// The part of the table of checks that failed, if one did.
-    pub fn failure_message(&self) -> Option<String> {
-        (!self.success()).then(|| report::failure_message(&self.report.checks))
-    }
-}
-
-/// A run of ingestion and queries side by side.
-#[derive(Debug, Clone)]
-pub struct ParallelResult {
-    /// As `{name}-report.json` has it, with every check.
-    pub report: Report,
-    /// k6's numbers of the ingestion; or why there are none.
-    pub ingestion: Result<Summary, String>,
-    /// k6's numbers of the queries; or why there are none.
-    pub query: Result<Summary, String>,
-}
-
-impl ParallelResult {
-    /// As [`K6Result::success`], of both runs.
-    pub fn success(&self) -> bool {
-        self.report.result() == CaseResult::Passed
-    }
-
-    /// As [`K6Result::failure_message`].
-    pub fn failure_message(&self) -> Option<String> {
-        (!self.success()).then(|| report::failure_message(&self.report.checks))
-    }
 }
 
 /// A performance test step by step. Steps come in the order of the methods.

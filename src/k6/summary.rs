@@ -2,7 +2,6 @@
 //! did not report.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::ser::SerializeMap;
@@ -12,12 +11,6 @@ use thiserror::Error;
 
 #[derive(Debug, Error)]
 pub enum SummaryError {
-    #[error("cannot read k6's summary {}", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("k6's summary is not JSON: {0}")]
     NotJson(#[source] serde_json::Error),
     /// Its shape is not that of k6 1.8 to 2.2.
@@ -163,14 +156,6 @@ pub struct Threshold {
 }
 
 impl Summary {
-    pub fn read(path: &Path) -> Result<Self, SummaryError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SummaryError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text)
-    }
-
     pub fn parse(text: &str) -> Result<Self, SummaryError> {
         let root: Value = serde_json::from_str(text).map_err(SummaryError::NotJson)?;
         let root = Node {
@@ -250,10 +235,6 @@ impl Summary {
             }
         }
         Ok(())
-    }
-
-    pub fn trend(&self, name: &str) -> Result<Trend, SummaryError> {
-        find(&self.trends, "trend", name)
     }
 
     pub fn counter(&self, name: &str) -> Result<Counter, SummaryError> {

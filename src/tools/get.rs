@@ -37,21 +37,7 @@ struct Build {
 }
 
 impl Toolbox {
-    /// The tool, got if it is nowhere.
-    pub async fn resolve(&self, tool: Tool) -> Result<ResolvedTool, ToolError> {
-        match self.step(tool).await? {
-            Step::Nothing(found) => Ok(found),
-            Step::Build(build) => self.build(build).await,
-            Step::Download(missing, download) => {
-                match self.try_download(missing, download).await? {
-                    Ok(found) => Ok(found),
-                    Err(build) => self.build(build).await,
-                }
-            }
-        }
-    }
-
-    /// All of them, in the order given.
+    /// All of them, in the order given; got if they are nowhere.
     pub async fn resolve_all(&self, tools: &[Tool]) -> Result<Vec<ResolvedTool>, ToolError> {
         let steps = join_all(tools.iter().map(|tool| self.step(*tool))).await;
         self.take(ToolError::all(steps)?).await

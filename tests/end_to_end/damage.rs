@@ -3,7 +3,9 @@
 use tempo_perf::tools::Tool;
 
 use crate::real_tools::real;
-use crate::support::front_door::{FrontDoor, Scratch, Turn, names_in, perf};
+use crate::support::built::perf;
+use crate::support::front_door::{FrontDoor, Turn};
+use crate::support::scratch::{Scratch, names_in};
 
 /// A k6 that does `run` as the script `instead` says, and all else as k6 does.
 fn broken_k6(scratch: &Scratch, instead: &str) -> std::path::PathBuf {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::support::front_door::{FrontDoor, Scratch, Turn};
-use crate::support::proc::listening;
+use crate::support::front_door::{FrontDoor, Turn};
+use crate::support::ports::listening;
+use crate::support::scratch::Scratch;
 
 /// From the start of the trial to the first iteration: 3 s on a machine of its
 /// own. Tests share theirs.

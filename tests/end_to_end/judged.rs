@@ -1,8 +1,10 @@
 //! Cases that must fail, and say of what.
 
-use crate::support::front_door::{FrontDoor, Scratch, Turn};
+use crate::support::front_door::{FrontDoor, Turn};
 use crate::support::proc::is_running;
-use nix::sys::signal::Signal;
+use crate::support::scratch::Scratch;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const IMPOSSIBLE: &str = "\
 k6:
@@ -127,7 +129,7 @@ fn a_backend_killed_under_load_fails_the_case_and_is_named_as_the_cause() {
     let mut running = FrontDoor::new(&scratch, &["1x-demo"]).seconds(6).start();
     running.wait_for_load("1x-demo");
     let store = scratch.process("trace-store");
-    store.signal(Signal::SIGKILL);
+    kill(Pid::from_raw(store.pid), Signal::SIGKILL).expect("the store can be signalled");
     let finished = running
         .wait()
         .exits_with(101)

@@ -3,8 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::front_door::{LOAD_LIMIT, Scratch};
+use crate::support::front_door::LOAD_LIMIT;
 use crate::support::proc::eventually;
+use crate::support::scratch::Scratch;
 
 #[test]
 fn a_process_and_a_work_directory_that_stay_are_noticed() {

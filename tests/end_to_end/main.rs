@@ -8,6 +8,7 @@ mod damage;
 mod evidence;
 mod judged;
 mod left_behind;
+#[path = "../support/real_tools.rs"]
 mod real_tools;
 mod selection;
 mod signals;

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::support::front_door::{Finished, FrontDoor, Scratch};
+use crate::support::front_door::{Finished, FrontDoor};
+use crate::support::scratch::Scratch;
 
 fn listed(finished: &Finished) -> Vec<&str> {
     finished

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::front_door::{FrontDoor, Scratch, Turn, cargo, cargo_profile, perf};
+use crate::support::built::{cargo, cargo_profile, perf};
+use crate::support::front_door::{FrontDoor, Turn};
+use crate::support::scratch::Scratch;
 
 /// k6 ends its iterations, the last numbers are collected, all is stopped.
 const TEARDOWN_LIMIT: Duration = Duration::from_secs(15);

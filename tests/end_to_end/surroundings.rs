@@ -5,8 +5,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::front_door::{FrontDoor, Scratch, TEMPO_PERF, Turn, perf};
+use crate::support::built::{TEMPO_PERF, perf};
+use crate::support::front_door::{FrontDoor, Turn};
 use crate::support::proc::is_running;
+use crate::support::scratch::Scratch;
 
 const STOP_LIMIT: Duration = Duration::from_secs(45);
 

@@ -19,7 +19,8 @@ use serde_json::json;
 use tempo_perf::environment::kubernetes::cluster::names::RUN_LABEL;
 use tempo_perf::error_chain::chain;
 
-use crate::support::front_door::{Finished, FrontDoor, Scratch};
+use crate::support::front_door::{Finished, FrontDoor};
+use crate::support::scratch::Scratch;
 
 /// Never KUBECONFIG: `cargo test` must not touch a user's own cluster.
 pub const KUBECONFIG_VARIABLE: &str = "TEMPO_PERF_TEST_KUBECONFIG";
@@ -148,7 +149,7 @@ impl Cluster {
 
     /// `tempo-perf` on this cluster, for `sweep`.
     pub fn tempo_perf(&self, scratch: &Scratch, args: &[&str]) -> Finished {
-        FrontDoor::through(scratch, crate::support::front_door::TEMPO_PERF, args)
+        FrontDoor::through(scratch, crate::support::built::TEMPO_PERF, args)
             .env("KUBECONFIG", &self.kubeconfig)
             .log_as("tempo-perf")
             .run()

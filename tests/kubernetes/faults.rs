@@ -12,7 +12,8 @@ use crate::Scenario;
 use crate::cluster::Cluster;
 use crate::runs::CASE_LIMIT;
 use crate::stand_in::{Behaviour, StandIn};
-use crate::support::front_door::{Finished, FrontDoor, Scratch};
+use crate::support::front_door::{Finished, FrontDoor};
+use crate::support::scratch::Scratch;
 
 pub const SCENARIOS: [Scenario; 10] = [
     Scenario::new(

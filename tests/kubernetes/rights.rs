@@ -14,7 +14,7 @@ use crate::Scenario;
 use crate::cluster::Cluster;
 use crate::runs::CASE_LIMIT;
 use crate::stand_in::StandIn;
-use crate::support::front_door::Scratch;
+use crate::support::scratch::Scratch;
 
 pub const SCENARIOS: [Scenario; 2] = [
     Scenario::new(

@@ -7,7 +7,9 @@ use libtest_mimic::Failed;
 use crate::Scenario;
 use crate::cluster::Cluster;
 use crate::stand_in::StandIn;
-use crate::support::front_door::{Finished, FrontDoor, Scratch, built};
+use crate::support::built::built;
+use crate::support::front_door::{Finished, FrontDoor};
+use crate::support::scratch::Scratch;
 
 pub const SCENARIOS: [Scenario; 5] = [
     Scenario::new(

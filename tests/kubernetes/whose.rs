@@ -11,7 +11,8 @@ use crate::Scenario;
 use crate::cluster::Cluster;
 use crate::runs::CASE_LIMIT;
 use crate::stand_in::StandIn;
-use crate::support::front_door::{FrontDoor, Scratch};
+use crate::support::front_door::FrontDoor;
+use crate::support::scratch::Scratch;
 
 pub const SCENARIOS: [Scenario; 5] = [
     Scenario::new(

@@ -14,9 +14,11 @@ use nix::unistd::Pid;
 use tempo_perf::process::{Child, ChildSpec, How, Interrupt, SpawnError, Supervisor};
 use tracing_test::traced_test;
 
+use crate::proc::{Process, is_running, processes_of};
+use crate::waiting::{LIMIT, eventually};
+
 /// Which helper of this file a started copy of the test program is to be.
 const ROLE: &str = "TEMPO_PERF_TEST_ROLE";
-const LIMIT: Duration = Duration::from_secs(20);
 
 fn supervisor() -> Supervisor {
     Supervisor::new(env!("CARGO_BIN_EXE_tempo-perf"), false)
@@ -34,38 +36,9 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Running, as opposed to ended or a zombie.
-fn is_running(pid: i32) -> bool {
-    state_of(pid).is_some_and(|state| state != 'Z')
-}
-
 fn state_of(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// Processes whose command line or environment names `mark`.
-fn processes_with(mark: &str) -> Vec<i32> {
-    let of = |pid: i32| {
-        let read = |file| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let all = [read("environ"), read("cmdline")].concat();
-        String::from_utf8_lossy(&all).contains(mark)
-    };
-    fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| of(*pid) && is_running(*pid))
-        .collect()
-}
-
-#[track_caller]
-fn eventually(expected: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < LIMIT, "{expected}, within {LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[track_caller]
@@ -321,11 +294,9 @@ fn nothing_is_left_when_all_is_over() {
         .map(|_| shell("one of five", "sleep 600 & wait").env("MARK", &mark))
         .map(|spec| supervisor.spawn(spec).unwrap())
         .collect();
-    eventually("ten processes must run", || {
-        processes_with(&mark).len() == 10
-    });
+    eventually("ten processes must run", || processes_of(&mark).len() == 10);
     drop(children);
-    assert_eq!(processes_with(&mark), Vec::<i32>::new());
+    assert_eq!(processes_of(&mark), Vec::<Process>::new());
 }
 
 // What follows needs a process that can be killed: a copy of this test program
@@ -373,7 +344,7 @@ impl Helper {
         let took = start.elapsed();
         assert_eq!(self.process.wait().unwrap().code(), Some(code));
         eventually("no child of the helper may survive", || {
-            processes_with(&self.mark).is_empty()
+            processes_of(&self.mark).is_empty()
         });
         took
     }
@@ -437,7 +408,7 @@ fn no_child_survives_the_sigkill_of_its_parent() {
         !work.exists()
     });
     eventually("nothing may be left", || {
-        processes_with(&helper.mark).is_empty()
+        processes_of(&helper.mark).is_empty()
     });
 }
 

@@ -1,5 +1,5 @@
 //! `fixtures/trace-identity.json` holds the Rust and the JavaScript function
-//! together: this test keeps it current, `tests/processes/k6_scripts.rs` lets k6 check it.
+//! together: this test keeps it current, `tests/processes/k6_scripts` lets k6 check it.
 
 use serde_json::{Value, json};
 use tempo_perf::corpus::TraceIdentity;

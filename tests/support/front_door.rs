@@ -1,20 +1,21 @@
-//! Starting the front door as a user does, and looking at what it leaves.
+//! Starting the front door as a user does, to its end.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use serde_json::Value;
 
-use super::proc::{Process, eventually, ports_of, processes_of};
-
-pub const TEMPO_PERF: &str = env!("CARGO_BIN_EXE_tempo-perf");
+use super::built::perf;
+use super::ports::ports_of;
+use super::proc::eventually;
+use super::report::Report;
+use super::scratch::Scratch;
+use super::users_environment::as_users_do;
 
 /// A case of some seconds with all that surrounds it ends within this, even on
 /// a busy machine.
@@ -22,30 +23,6 @@ const RUN_LIMIT: Duration = Duration::from_secs(150);
 
 /// Set-up and the start of k6.
 pub const LOAD_LIMIT: Duration = Duration::from_secs(45);
-
-/// Variables that settle something and do not begin with `TEMPO_`.
-const PLAIN_VARIABLES: [&str; 8] = [
-    "DURATION",
-    "SIZE",
-    "MB_PER_SECOND",
-    "QUERIES_PER_SECOND",
-    "VUS_MIN",
-    "VUS_MAX",
-    "TRACE_PROFILE",
-    "KUBECONFIG",
-];
-
-/// Variables that choose the tools that a run finds, and no more.
-const TOOL_VARIABLES: [&str; 8] = [
-    "TEMPO_PERF_K6_BIN",
-    "TEMPO_PERF_OTELCOL_BIN",
-    "TEMPO_PERF_PROMETHEUS_BIN",
-    "TEMPO_PERF_TOOLS_DIR",
-    "TEMPO_PERF_TOOLS",
-    "TEMPO_PERF_K6_RELEASES",
-    "TEMPO_PERF_OTELCOL_RELEASES",
-    "TEMPO_PERF_PROMETHEUS_RELEASES",
-];
 
 /// The right to run a load: two at once would measure each other. A file lock,
 /// because nextest runs every test in a process of its own.
@@ -60,130 +37,6 @@ impl Turn {
         lock.lock().expect("a file can be locked");
         Self { _lock: lock }
     }
-}
-
-/// Directories of one test. Their path is in the environment of every process
-/// that a run starts, and so tells which are ours.
-pub struct Scratch {
-    dir: tempfile::TempDir,
-}
-
-impl Scratch {
-    pub fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("e2e-")
-            .tempdir()
-            .expect("a temporary directory can be made");
-        fs::create_dir(dir.path().join("tmp")).expect("it can be written");
-        let scratch = Self { dir };
-        assert_eq!(scratch.processes(), [], "the mark must be new");
-        scratch
-    }
-
-    pub fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// TMPDIR of the runs: where work directories are.
-    pub fn tmp(&self) -> PathBuf {
-        self.path().join("tmp")
-    }
-
-    pub fn processes(&self) -> Vec<Process> {
-        processes_of(self.path())
-    }
-
-    /// The one process of this test whose command line has `words`.
-    #[track_caller]
-    pub fn process(&self, words: &str) -> Process {
-        let all = self.processes();
-        let mut found = all.iter().filter(|it| it.command_line.contains(words));
-        match (found.next(), found.next()) {
-            (Some(one), None) => one.clone(),
-            _ => panic!("one process must be started with \"{words}\"; running: {all:#?}"),
-        }
-    }
-
-    /// An executable shell script; `body` follows the `#!` line.
-    pub fn script(&self, name: &str, body: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("a script can be written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("and made executable");
-        path
-    }
-
-    /// A directory of profiles with copies of `built_in` ones.
-    pub fn profiles(&self, built_in: &[&str]) -> PathBuf {
-        let dir = self.path().join("profiles");
-        fs::create_dir_all(&dir).expect("a directory can be made");
-        for name in built_in {
-            let file = format!("{name}.yaml");
-            let from = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("profiles")
-                .join(&file);
-            fs::copy(from, dir.join(&file)).expect("a built-in profile can be copied");
-        }
-        dir
-    }
-
-    /// As [`Scratch::profiles`], with one more profile `name`: `sections` below
-    /// a small monolithic Tempo.
-    pub fn profile(&self, name: &str, sections: &str) -> PathBuf {
-        let dir = self.profiles(&[]);
-        let text =
-            format!("name: {name}\ndescription: test\ntempo:\n  variant: monolithic\n{sections}");
-        fs::write(dir.join(format!("{name}.yaml")), text).expect("a profile can be written");
-        dir
-    }
-
-    /// After the end of a run nothing of it may be there.
-    #[track_caller]
-    pub fn assert_nothing_is_left(&self) {
-        assert_eq!(self.processes(), [], "no process of the run may be left");
-        assert_eq!(self.work_dirs(), [""; 0], "no work directory may be left");
-    }
-
-    /// As [`Scratch::assert_nothing_is_left`], where only the watcher cleans up.
-    #[track_caller]
-    pub fn assert_nothing_is_left_within(&self, limit: Duration) {
-        eventually("processes and work directories must go", limit, || {
-            let left = (self.processes(), self.work_dirs());
-            if left == (vec![], vec![]) {
-                Ok(())
-            } else {
-                Err(format!("{left:#?}"))
-            }
-        });
-    }
-
-    pub fn work_dirs(&self) -> Vec<String> {
-        names_in(&self.tmp())
-            .into_iter()
-            .filter(|name| name.starts_with("tempo-perf-"))
-            .collect()
-    }
-}
-
-impl Drop for Scratch {
-    /// Processes are left only when an assertion has failed; then the next test
-    /// must not run beside them.
-    fn drop(&mut self) {
-        for process in self.processes() {
-            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-        }
-    }
-}
-
-pub fn names_in(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
 }
 
 /// An invocation to start.
@@ -463,129 +316,8 @@ impl Finished {
     }
 }
 
-/// `{profile}-report.json`.
-pub struct Report {
-    pub json: Value,
-}
-
-impl Report {
-    #[track_caller]
-    pub fn is_in_state(&self, state: &str) {
-        assert_eq!(self.json["state"], state, "{:#}", self.json);
-    }
-
-    #[track_caller]
-    pub fn check(&self, name: &str) -> &Value {
-        let checks = self.json["checks"].as_array().expect("a list of checks");
-        checks
-            .iter()
-            .find(|check| check["name"] == name)
-            .unwrap_or_else(|| panic!("there must be a check \"{name}\": {checks:#?}"))
-    }
-
-    #[track_caller]
-    pub fn has(&self, name: &str, outcome: &str) {
-        let check = self.check(name);
-        assert_eq!(check["outcome"], outcome, "{check:#}");
-    }
-
-    /// Names of the checks with this outcome.
-    pub fn all(&self, outcome: &str) -> Vec<&str> {
-        let checks = self.json["checks"].as_array().expect("a list of checks");
-        checks
-            .iter()
-            .filter(|check| check["outcome"] == outcome)
-            .filter_map(|check| check["name"].as_str())
-            .collect()
-    }
-
-    #[track_caller]
-    pub fn stage(&self, name: &str) -> f64 {
-        let stages = self.json["stages"].as_array().expect("a list of stages");
-        stages
-            .iter()
-            .find(|stage| stage["name"] == name)
-            .and_then(|stage| stage["duration_seconds"].as_f64())
-            .unwrap_or_else(|| panic!("there must be a stage \"{name}\": {stages:#?}"))
-    }
-}
-
 #[track_caller]
 fn read(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Takes from the environment what would change a run: settings of whoever runs
-/// the tests, what cargo and nextest tell their tests, and a Tempo on PATH.
-pub fn as_users_do(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let setting = text.starts_with("TEMPO_") && !TOOL_VARIABLES.contains(&&*text);
-        let of_cargo = [
-            "CARGO_PKG_",
-            "CARGO_MANIFEST_",
-            "CARGO_BIN_",
-            "CARGO_CRATE_",
-        ]
-        .iter()
-        .any(|prefix| text.starts_with(prefix));
-        if setting
-            || of_cargo
-            || text.starts_with("NEXTEST")
-            || text.starts_with("KUBERNETES_")
-            || PLAIN_VARIABLES.contains(&&*text)
-        {
-            command.env_remove(&name);
-        }
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let without_tempo = std::env::split_paths(&path).filter(|dir| !dir.join("tempo").is_file());
-    let path: OsString = std::env::join_paths(without_tempo).expect("parts of a PATH make a PATH");
-    command.env("PATH", path);
-}
-
-/// Cargo, as it runs this test.
-pub fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    as_users_do(&mut command);
-    command
-}
-
-/// The profile of cargo that this test was built with.
-pub fn cargo_profile() -> String {
-    let dir = Path::new(TEMPO_PERF).parent().and_then(Path::file_name);
-    match dir
-        .expect("a target directory has a name")
-        .to_string_lossy()
-    {
-        name if name == "debug" => "dev".to_owned(),
-        name => name.into_owned(),
-    }
-}
-
-/// The harness of `cargo test --test perf`, built if need be: it is no part of
-/// a plain `cargo test`.
-pub fn perf() -> &'static Path {
-    static PERF: OnceLock<PathBuf> = OnceLock::new();
-    PERF.get_or_init(|| built(&["test", "--no-run", "--test", "perf"], "perf"))
-}
-
-/// What cargo builds, if need be, as `name`.
-pub fn built(command: &[&str], name: &str) -> PathBuf {
-    let built = cargo()
-        .args(command)
-        .arg("--message-format=json")
-        .args(["--profile", &cargo_profile()])
-        .output()
-        .expect("cargo can be started");
-    let stderr = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{name} must build:\n{stderr}");
-    String::from_utf8_lossy(&built.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .unwrap_or_else(|| panic!("cargo must tell where {name} is:\n{stderr}"))
 }

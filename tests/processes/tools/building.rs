@@ -8,17 +8,19 @@ use nix::unistd::Pid;
 use tempo_perf::error_chain::chain;
 use tempo_perf::tools::{Origin, Tool};
 
-use super::machine::{Machine, eventually, is_running, text};
+use super::machine::{Machine, get, text};
+use crate::proc::is_running;
+use crate::waiting::eventually;
 
 #[tokio::test]
 async fn a_tool_is_built_once_and_then_cached() {
     let machine = Machine::with_go("/bin/cp $product $out");
-    let first = machine.toolbox().resolve(Tool::Prometheus).await.unwrap();
+    let first = get(&machine.toolbox(), Tool::Prometheus).await.unwrap();
     assert_eq!(
         (first.origin, first.version.as_str()),
         (Origin::Built, "3.13.5")
     );
-    let second = machine.toolbox().resolve(Tool::Prometheus).await.unwrap();
+    let second = get(&machine.toolbox(), Tool::Prometheus).await.unwrap();
     assert_eq!(second.origin, Origin::Cache);
     assert_eq!(second.path, first.path);
     assert_eq!(machine.builds(), 1);
@@ -40,7 +42,7 @@ async fn a_tool_is_built_once_and_then_cached() {
 #[tokio::test]
 async fn without_go_the_error_names_tool_variable_and_releases() {
     let machine = Machine::new();
-    let error = machine.toolbox().resolve(Tool::K6).await.unwrap_err();
+    let error = get(&machine.toolbox(), Tool::K6).await.unwrap_err();
     insta::assert_snapshot!(chain(&error), @"k6 is not there, and without Go it cannot be built; install Go 1.26.0 or later, or take a binary of 1.8.0 or later from https://github.com/grafana/k6/releases and set TEMPO_PERF_K6_BIN");
 }
 
@@ -48,7 +50,7 @@ async fn without_go_the_error_names_tool_variable_and_releases() {
 async fn a_go_that_is_too_old_is_told_so() {
     let machine = Machine::new();
     machine.set_go("1.24.1", "exit 1");
-    let error = machine.toolbox().resolve(Tool::Otelcol).await.unwrap_err();
+    let error = get(&machine.toolbox(), Tool::Otelcol).await.unwrap_err();
     insta::assert_snapshot!(machine.plain(&chain(&error)), @"OpenTelemetry Collector is not there, and [dir]/bin/go is Go 1.24.1, too old to build it; install Go 1.26.0 or later, or take a binary of 0.120.0 or later from https://github.com/open-telemetry/opentelemetry-collector-releases/releases and set TEMPO_PERF_OTELCOL_BIN");
     assert_eq!(machine.builds(), 0);
 }
@@ -59,7 +61,7 @@ async fn a_failing_build_shows_its_last_lines_and_leaves_nothing() {
         "echo internal/cpu; echo 'go: downloading x v1' >&2; echo half > $out; \
          echo 'x.go:1: disk quota exceeded' >&2; exit 1",
     );
-    let error = machine.toolbox().resolve(Tool::K6).await.unwrap_err();
+    let error = get(&machine.toolbox(), Tool::K6).await.unwrap_err();
     insta::assert_snapshot!(chain(&error), @"
     building k6 failed: go build ended with exit code 1
         x.go:1: disk quota exceeded
@@ -71,7 +73,7 @@ async fn a_failing_build_shows_its_last_lines_and_leaves_nothing() {
 #[tokio::test]
 async fn a_build_that_is_not_the_tool_does_not_reach_the_cache() {
     let machine = Machine::with_go("echo '#!/bin/sh' > $out; /bin/chmod +x $out");
-    let error = machine.toolbox().resolve(Tool::K6).await.unwrap_err();
+    let error = get(&machine.toolbox(), Tool::K6).await.unwrap_err();
     assert!(
         chain(&error).starts_with("the k6 just built does not work: "),
         "{error}"

@@ -9,8 +9,9 @@ use tempo_perf::error_chain::chain;
 use tempo_perf::settings::{ToolSettings, ToolSource};
 use tempo_perf::tools::{Origin, Tool, Toolbox};
 
-use super::machine::{Machine, PRODUCT, eventually, text};
+use super::machine::{Machine, PRODUCT, get, text};
 use super::releases::{Behaviour, Page, arch, at, k6_archive, nowhere, sha256, tar_gz};
+use crate::waiting::eventually;
 
 /// A piece of an archive that takes this long lets a test come in between.
 const SLOW: Duration = Duration::from_millis(40);
@@ -59,7 +60,7 @@ fn steady(text: &str) -> String {
 #[tokio::test]
 async fn a_release_is_downloaded_once_and_then_cached() {
     let (machine, page) = (Machine::new(), Page::new());
-    let first = machine.downloads(&page).resolve(Tool::K6).await.unwrap();
+    let first = get(&machine.downloads(&page), Tool::K6).await.unwrap();
     assert_eq!(
         (first.origin, first.version.as_str()),
         (Origin::Release, "1.8.1")
@@ -75,7 +76,7 @@ async fn a_release_is_downloaded_once_and_then_cached() {
         page.requests(),
         ["k6-v1.8.1-checksums.txt".to_owned(), k6_archive()]
     );
-    let second = machine.downloads(&page).resolve(Tool::K6).await.unwrap();
+    let second = get(&machine.downloads(&page), Tool::K6).await.unwrap();
     assert_eq!((second.origin, second.path), (Origin::Release, first.path));
     assert_eq!(page.requests().len(), 2, "nothing more is asked for");
 }
@@ -84,7 +85,7 @@ async fn a_release_is_downloaded_once_and_then_cached() {
 async fn a_file_in_a_directory_of_its_own_is_found() {
     let (machine, page) = (Machine::new(), Page::new());
     let toolbox = machine.downloads(&page);
-    let found = toolbox.resolve(Tool::Prometheus).await.unwrap();
+    let found = get(&toolbox, Tool::Prometheus).await.unwrap();
     assert_eq!(found.version, "3.13.5");
     assert!(found.path.ends_with("prometheus"), "{:?}", found.path);
 }
@@ -94,7 +95,7 @@ async fn another_checksum_is_refused() {
     let (machine, page) = (Machine::new(), Page::new());
     let sums = format!("{}  {}\n", "e".repeat(64), k6_archive());
     page.put("/v1.8.1/k6-v1.8.1-checksums.txt", sums);
-    let error = machine.downloads(&page).resolve(Tool::K6).await;
+    let error = get(&machine.downloads(&page), Tool::K6).await;
     let message = page.plain(&chain(&error.unwrap_err()));
     let found = sha256(&page.get(&format!("/v1.8.1/{}", k6_archive())));
     insta::assert_snapshot!(message.replace(&found, "[found]"), @"k6 1.8.1 cannot be downloaded: [page]/v1.8.1/k6-v1.8.1-linux-[arch].tar.gz has the SHA-256 [found]; [page]/v1.8.1/k6-v1.8.1-checksums.txt says eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee; name another address in TEMPO_PERF_K6_RELEASES, let it be built with --tools auto, or take a binary of 1.8.0 or later from https://github.com/grafana/k6/releases and set TEMPO_PERF_K6_BIN");
@@ -111,7 +112,7 @@ async fn a_digest_that_we_know_beats_the_one_of_the_page() {
     // The form of the collector's checksums: a digest and nothing else.
     page.put(&format!("/v0.160.0/{archive}.sha256"), sha256(&bytes));
     page.put(&format!("/v0.160.0/{archive}"), bytes.clone());
-    let error = machine.downloads(&page).resolve(Tool::Otelcol).await;
+    let error = get(&machine.downloads(&page), Tool::Otelcol).await;
     let message = page.plain(&chain(&error.unwrap_err()));
     insta::assert_snapshot!(message.replace(&sha256(&bytes), "[found]"), @"OpenTelemetry Collector 0.160.0 cannot be downloaded: [page]/v0.160.0/otelcol_0.160.0_linux_[arch].tar.gz has the SHA-256 [found]; the list in tempo-perf says 5415b8daf782f17cc463c3e46816abf181a68a04b7bcf98c273c3c204096c743; name another address in TEMPO_PERF_OTELCOL_RELEASES, let it be built with --tools auto, or take a binary of 0.120.0 or later from https://github.com/open-telemetry/opentelemetry-collector-releases/releases and set TEMPO_PERF_OTELCOL_BIN");
     assert_eq!(page.requests(), [format!("{archive}.sha256")]);
@@ -123,7 +124,7 @@ async fn what_is_not_on_the_page_is_told_by_its_address() {
     page.remove(&format!("/v1.8.1/{}", k6_archive()));
     let mut messages = Vec::new();
     for gone in ["the archive", "the checksums"] {
-        let error = machine.downloads(&page).resolve(Tool::K6).await;
+        let error = get(&machine.downloads(&page), Tool::K6).await;
         messages.push(format!(
             "{gone}: {}",
             page.plain(&chain(&error.unwrap_err()))
@@ -147,11 +148,7 @@ async fn an_archive_without_the_tool_is_refused() {
         let sums = format!("{}  {}\n", sha256(&bytes), k6_archive());
         page.put("/v1.8.1/k6-v1.8.1-checksums.txt", sums);
         page.put(&format!("/v1.8.1/{}", k6_archive()), bytes);
-        let error = machine
-            .downloads(&page)
-            .resolve(Tool::K6)
-            .await
-            .unwrap_err();
+        let error = get(&machine.downloads(&page), Tool::K6).await.unwrap_err();
         let message = chain(&error);
         let expected = match file {
             "README" => format!("{} has no file k6", k6_archive()),
@@ -169,7 +166,7 @@ async fn a_connection_that_breaks_is_taken_up_again() {
         cut_after: Some(60_000),
         ..Behaviour::default()
     });
-    let found = machine.downloads(&page).resolve(Tool::K6).await.unwrap();
+    let found = get(&machine.downloads(&page), Tool::K6).await.unwrap();
     assert_eq!(found.origin, Origin::Release);
     assert_eq!(
         page.requests()[1..],
@@ -185,11 +182,7 @@ async fn an_archive_that_stays_truncated_is_an_error_and_its_part_is_kept() {
         cut_after: Some(10_000),
         ..Behaviour::default()
     });
-    let error = machine
-        .downloads(&page)
-        .resolve(Tool::K6)
-        .await
-        .unwrap_err();
+    let error = get(&machine.downloads(&page), Tool::K6).await.unwrap_err();
     let message = page.plain(&chain(&error));
     assert!(
         message.starts_with("k6 1.8.1 cannot be downloaded: cannot get [page]/v1.8.1/k6-"),
@@ -205,7 +198,7 @@ async fn a_slow_download_shows_how_far_it_is() {
         pause: SLOW,
         ..Behaviour::default()
     });
-    machine.downloads(&page).resolve(Tool::K6).await.unwrap();
+    get(&machine.downloads(&page), Tool::K6).await.unwrap();
     let shown = machine.shown();
     let steps: Vec<&str> = shown
         .lines()
@@ -224,7 +217,7 @@ async fn redirects_are_followed() {
         cut_after: Some(60_000),
         ..Behaviour::default()
     });
-    machine.downloads(&page).resolve(Tool::K6).await.unwrap();
+    get(&machine.downloads(&page), Tool::K6).await.unwrap();
     let asked = page.requests();
     let with_range = format!("{} 60000-", k6_archive());
     assert_eq!(
@@ -282,7 +275,7 @@ async fn a_part_that_is_of_no_use_is_fetched_anew(
         ..Behaviour::default()
     });
     fs::write(machine.path(&format!("cache/{}.part", k6_archive())), part).unwrap();
-    machine.downloads(&page).resolve(Tool::K6).await.unwrap();
+    get(&machine.downloads(&page), Tool::K6).await.unwrap();
     assert_eq!(machine.cached(), ["k6", "k6.sha256"]);
     assert_eq!(page.requests().len(), 1 + requests, "{:?}", page.requests());
 }
@@ -333,9 +326,9 @@ fn two_runs_at_once_download_once() {
 #[tokio::test]
 async fn a_release_that_was_damaged_in_the_cache_is_downloaded_again() {
     let (machine, page) = (Machine::new(), Page::new());
-    let first = machine.downloads(&page).resolve(Tool::K6).await.unwrap();
+    let first = get(&machine.downloads(&page), Tool::K6).await.unwrap();
     fs::write(&first.path, "").unwrap();
-    let second = machine.downloads(&page).resolve(Tool::K6).await.unwrap();
+    let second = get(&machine.downloads(&page), Tool::K6).await.unwrap();
     assert_eq!(second.path, first.path);
     assert_eq!(fs::read_to_string(&second.path).unwrap(), PRODUCT);
     let shown = machine
@@ -391,7 +384,7 @@ async fn auto_builds_when_a_download_breaks_off() {
         settings.source = ToolSource::Auto;
         settings.releases = page.addresses();
     });
-    let k6 = toolbox.resolve(Tool::K6).await.unwrap();
+    let k6 = get(&toolbox, Tool::K6).await.unwrap();
     assert_eq!(k6.origin, Origin::Built);
     assert!(
         machine
@@ -440,7 +433,7 @@ async fn a_password_in_an_address_is_not_shown() {
         settings.source = ToolSource::Download;
         settings.releases = at(&address);
     });
-    let message = chain(&toolbox.resolve(Tool::K6).await.unwrap_err());
+    let message = chain(&get(&toolbox, Tool::K6).await.unwrap_err());
     assert!(message.contains("http://...@127.0.0.1"), "{message}");
     assert!(!message.contains("secret"), "{message}");
 }

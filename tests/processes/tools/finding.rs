@@ -5,13 +5,13 @@ use std::fs;
 use tempo_perf::error_chain::chain;
 use tempo_perf::tools::{Origin, Tool, ToolStatus};
 
-use super::machine::Machine;
+use super::machine::{Machine, get};
 
 #[tokio::test]
 async fn a_tool_on_path_is_used_if_its_version_fits() {
     let machine = Machine::new();
     let path = machine.write_program("bin/k6", "#!/bin/sh\necho 'k6 v2.2.0 (go1.26.8)'\n");
-    let found = machine.toolbox().resolve(Tool::K6).await.unwrap();
+    let found = get(&machine.toolbox(), Tool::K6).await.unwrap();
     assert_eq!(
         (found.origin, found.version.as_str()),
         (Origin::Path, "2.2.0")
@@ -51,7 +51,7 @@ async fn what_does_not_fit_on_path_is_passed_over_with_the_reason() {
             "[dir]/bin/prometheus does not say its version",
         ]
     );
-    let built = machine.toolbox().resolve(Tool::K6).await.unwrap();
+    let built = get(&machine.toolbox(), Tool::K6).await.unwrap();
     assert_eq!(built.origin, Origin::Built);
     let shown = machine.plain(&machine.shown());
     assert!(
@@ -70,7 +70,7 @@ async fn a_bad_variable_is_an_error_that_names_it() {
     let mut messages = Vec::new();
     for path in [machine.path("nowhere"), plain_file, old, stranger] {
         let toolbox = machine.toolbox_with(|settings| settings.k6 = Some(path));
-        let error = toolbox.resolve(Tool::K6).await.unwrap_err();
+        let error = get(&toolbox, Tool::K6).await.unwrap_err();
         messages.push(machine.plain(&chain(&error)));
     }
     insta::assert_snapshot!(messages.join("\n"), @r#"
@@ -94,7 +94,7 @@ async fn a_chosen_prometheus_without_a_version_is_asked_for_its_flags() {
         );
         let path = machine.write_program("mine", &script);
         let toolbox = machine.toolbox_with(|settings| settings.prometheus = Some(path));
-        let found = toolbox.resolve(Tool::Prometheus).await;
+        let found = get(&toolbox, Tool::Prometheus).await;
         let version = found.as_ref().ok().map(|tool| tool.version.as_str());
         assert_eq!(version, expected, "{found:?}");
     }
@@ -125,7 +125,7 @@ async fn a_prometheus_without_native_histograms_is_not_used() {
     let old = |version: &str| format!("#!/bin/sh\necho 'prometheus, version {version} (x)'\n");
     let machine = Machine::with_go("/bin/cp $product $out");
     machine.write_program("bin/prometheus", &old("3.8.1"));
-    let built = machine.toolbox().resolve(Tool::Prometheus).await.unwrap();
+    let built = get(&machine.toolbox(), Tool::Prometheus).await.unwrap();
     assert_eq!(built.origin, Origin::Built);
     let shown = machine.plain(&machine.shown());
     let line = "not used: [dir]/bin/prometheus is Prometheus 3.8.1; needed is 3.9.0 or later\n";
@@ -133,12 +133,12 @@ async fn a_prometheus_without_native_histograms_is_not_used() {
 
     let chosen = machine.write_program("mine", &old("3.8.1"));
     let toolbox = machine.toolbox_with(|settings| settings.prometheus = Some(chosen));
-    let error = toolbox.resolve(Tool::Prometheus).await.unwrap_err();
+    let error = get(&toolbox, Tool::Prometheus).await.unwrap_err();
     insta::assert_snapshot!(machine.plain(&chain(&error)), @"TEMPO_PERF_PROMETHEUS_BIN does not name a binary that can be used: [dir]/mine is Prometheus 3.8.1; needed is 3.9.0 or later");
 
     let machine = Machine::new();
     machine.write_program("bin/prometheus", &old("3.9.0"));
-    let found = machine.toolbox().resolve(Tool::Prometheus).await.unwrap();
+    let found = get(&machine.toolbox(), Tool::Prometheus).await.unwrap();
     assert_eq!(found.origin, Origin::Path);
 }
 
@@ -164,9 +164,9 @@ async fn all_that_is_wrong_is_told_at_once() {
 #[tokio::test]
 async fn a_build_that_was_damaged_in_the_cache_is_made_again() {
     let machine = Machine::with_go("/bin/cp $product $out");
-    let first = machine.toolbox().resolve(Tool::K6).await.unwrap();
+    let first = get(&machine.toolbox(), Tool::K6).await.unwrap();
     fs::write(&first.path, "").unwrap();
-    let second = machine.toolbox().resolve(Tool::K6).await.unwrap();
+    let second = get(&machine.toolbox(), Tool::K6).await.unwrap();
     assert_eq!((second.origin, second.path), (Origin::Built, first.path));
     assert_eq!(machine.builds(), 2);
     let shown = machine.shown();
@@ -174,6 +174,6 @@ async fn a_build_that_was_damaged_in_the_cache_is_made_again() {
         shown.contains("/k6 is not what was kept there: its SHA-256 is another\nbuilding k6"),
         "{shown}"
     );
-    let third = machine.toolbox().resolve(Tool::K6).await.unwrap();
+    let third = get(&machine.toolbox(), Tool::K6).await.unwrap();
     assert_eq!(third.origin, Origin::Cache);
 }

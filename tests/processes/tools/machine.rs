@@ -6,13 +6,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempo_perf::process::{Interrupt, Supervisor};
 use tempo_perf::settings::{ToolSettings, ToolSource};
-use tempo_perf::tools::{Progress, Toolbox};
-
-pub const LIMIT: Duration = Duration::from_secs(20);
+use tempo_perf::tools::{Progress, ResolvedTool, Tool, ToolError, Toolbox};
 
 /// What the fake `go` builds, and the releases hold: all tools, told apart by its
 /// own name.
@@ -186,19 +184,10 @@ fn collect(dir: &Path, names: &mut Vec<String>) {
     }
 }
 
-#[track_caller]
-pub fn eventually(expected: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < LIMIT, "{expected}, within {LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-pub fn is_running(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+/// One tool, as a run gets all of its tools.
+pub async fn get(toolbox: &Toolbox, tool: Tool) -> Result<ResolvedTool, ToolError> {
+    let mut got = toolbox.resolve_all(&[tool]).await?;
+    Ok(got.remove(0))
 }
 
 pub fn text(output: &Output) -> (String, String) {

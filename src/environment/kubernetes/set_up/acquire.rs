@@ -45,7 +45,6 @@ pub struct AcquireRequest<'a> {
 /// A namespace that is ours until this is dropped: then nobody renews its Lease.
 /// Keep it until the teardown is done.
 pub struct NamespaceHold {
-    pub namespace: String,
     pub uid: String,
     pub lease: LeaseKeeper,
     _held: HeldByThisProcess,
@@ -177,7 +176,6 @@ async fn with_lease(
     let labels = own_labels(manifest);
     match LeaseKeeper::start(client, &namespace, &request.holder, labels).await {
         Ok(lease) => Ok(NamespaceHold {
-            namespace,
             uid,
             lease,
             _held: held,

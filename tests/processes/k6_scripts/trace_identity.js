@@ -1,8 +1,8 @@
-// Lets k6 compute fixtures/trace-identity.json; tests/processes/k6_scripts.rs runs it.
+// Lets k6 compute fixtures/trace-identity.json; tests/processes/k6_scripts/ingestion.rs runs it.
 
-import { Identity } from '../../k6/lib/identity.js';
+import { Identity } from '../../../k6/lib/identity.js';
 
-const cases = JSON.parse(open(import.meta.resolve('../../fixtures/trace-identity.json')));
+const cases = JSON.parse(open(import.meta.resolve('../../../fixtures/trace-identity.json')));
 
 export const options = { vus: 1, iterations: 1 };
 

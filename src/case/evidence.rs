@@ -152,7 +152,7 @@ pub(super) struct Evidence {
     pub further_notes: Vec<String>,
     pub read_back: Result<ReadBackFound, Reason>,
     pub promql: BTreeMap<String, (String, Result<f64, Reason>)>,
-    pub dead_components: Vec<String>,
+    pub ended_components: Vec<String>,
 }
 
 impl Default for Evidence {
@@ -167,7 +167,7 @@ impl Default for Evidence {
             further_notes: Vec::new(),
             read_back: Err(not_yet()),
             promql: BTreeMap::new(),
-            dead_components: Vec::new(),
+            ended_components: Vec::new(),
         }
     }
 }
@@ -216,7 +216,7 @@ impl Evidence {
                 _ => None,
             },
             pushed: self.pushed(&plan.corpus),
-            dead_components: self.dead_components.clone(),
+            ended_components: self.ended_components.clone(),
         };
         judge(&plan.checks, plan.load(), &observations)
     }

@@ -82,13 +82,11 @@ pub(crate) async fn run_in(
     environment: &mut dyn Environment,
 ) -> Result<Judged, String> {
     let mut running = Running::begin(case)?;
-    let scrape_interval = environment.look(&running.plan).await;
-    let scrape_interval = scrape_interval.map_err(|err| chain(&err))?;
-    running
-        .plan
-        .settle_scrape_interval(scrape_interval)
-        .map_err(|err| chain(&err))?;
-    let mut outcome = running.measure(case, environment).await;
+    let mut outcome = async {
+        running.look(environment).await?;
+        running.measure(case, environment).await
+    }
+    .await;
     if case.settings.collect_logs || outcome.is_err() {
         let logs = environment.collect_logs(&running.output).await;
         outcome = outcome.and(logs.map(|_| ()).map_err(Stopped::from));
@@ -224,16 +222,22 @@ impl Running {
         case: &Case<'_>,
         environment: &mut dyn Environment,
     ) -> Result<(), Stopped> {
-        let scrape_interval = environment.look(&self.plan).await?;
-        self.plan
-            .settle_scrape_interval(scrape_interval)
-            .map_err(|err| Stopped::Failed(chain(&err)))?;
+        self.look(environment).await?;
         let parts = StageLog::default();
         let setting_up = environment.set_up(&self.plan, &Part::ALL, &parts);
         let up = self.stages.timed("set-up", setting_up).await;
         self.stages.note_parts(parts);
         up?;
         self.measure(case, environment).await
+    }
+
+    /// What the place lacks ends the case here, and so does a load that is too
+    /// short for the Prometheus that is there.
+    async fn look(&mut self, environment: &mut dyn Environment) -> Result<(), Stopped> {
+        let scrape_interval = environment.look(&self.plan).await?;
+        self.plan
+            .settle_scrape_interval(scrape_interval)
+            .map_err(|err| Stopped::Failed(chain(&err)))
     }
 
     /// Everything between set-up and teardown.
@@ -285,7 +289,7 @@ impl Running {
             case.settings.check_metrics,
         );
         let collected = self.stages.timed("metrics", collecting).await;
-        evidence.dead_components = environment.ended_components();
+        evidence.ended_components = environment.ended_components();
         self.summaries = evidence.summaries();
         self.report.notes.extend(evidence.notes());
         self.report.load = evidence.load_as_json();

@@ -21,7 +21,7 @@ pub(super) fn explain(planned: &[PlannedCheck], facts: Facts<'_>, checks: &mut [
 
 fn cause(planned: &PlannedCheck, facts: Facts<'_>, check: &Check) -> Option<String> {
     let seen = facts.seen;
-    if let Some(dead) = seen.dead_components.first() {
+    if let Some(dead) = seen.ended_components.first() {
         let first_line = dead.lines().next().unwrap_or(dead);
         return Some(format!("{first_line}; its log is beside the report"));
     }

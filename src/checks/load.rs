@@ -146,7 +146,7 @@ impl Family for LoadMeasure {
                 k6_values::acknowledged_bytes(seen.summary(Run::Ingestion)?)? / seconds
             }
             QueriesDone => queries_done(facts)? / seconds,
-            EndedComponents => seen.dead_components.len() as f64,
+            EndedComponents => seen.ended_components.len() as f64,
             DroppedIterations(run) => k6_values::dropped_iterations(seen.summary(*run)?)?,
             IterationExceptions(run) => k6_values::script_exceptions(seen.summary(*run)?)?,
             InterruptedIterations(run) => seen.run(*run)?.interrupted_iterations.clone()? as f64,

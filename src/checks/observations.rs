@@ -24,7 +24,7 @@ pub struct Observations {
     /// What was pushed, by the responses that k6 saw.
     pub pushed: Result<Pushed, Reason>,
     /// What ended although it should run, each with its last words.
-    pub dead_components: Vec<String>,
+    pub ended_components: Vec<String>,
 }
 
 /// One k6 run.

@@ -11,7 +11,7 @@ use super::k6_process::K6Process;
 use super::local::{ScrapeJob, local_url, prometheus_child};
 use super::{
     Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
-    requests,
+    failed, requests,
 };
 use crate::checks::Capabilities;
 use crate::error_chain::chain;
@@ -182,10 +182,6 @@ impl EndpointEnvironment {
             stand_in: super::stand_in(&tempo.version),
         }
     }
-}
-
-fn failed(text: impl Into<String>) -> EnvironmentError {
-    EnvironmentError::Failed(text.into())
 }
 
 /// `path` below `base`, whether or not `base` names it already.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{EnvironmentError, K6Finished, K6Start};
+use super::{EnvironmentError, K6Finished, K6Start, failed};
 use crate::error_chain::chain;
 use crate::k6::command::k6_command;
 use crate::k6::load::Load;
@@ -119,8 +119,4 @@ impl K6Process {
             summary,
         })
     }
-}
-
-fn failed(text: String) -> EnvironmentError {
-    EnvironmentError::Failed(text)
 }

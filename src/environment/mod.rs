@@ -50,6 +50,10 @@ pub enum EnvironmentError {
     PortLost { what: String, detail: String },
 }
 
+fn failed(text: impl ToString) -> EnvironmentError {
+    EnvironmentError::Failed(text.to_string())
+}
+
 /// A k6 run to start.
 #[derive(Debug, Clone)]
 pub struct K6Start {

@@ -1,5 +1,6 @@
 //! The plan of a case: profile × test type × settings with every number
-//! resolved. Nothing after it reads a variable or a file of the user's.
+//! resolved. Nothing after it reads a variable; of the user's files, only that
+//! of a token is read where the token is used.
 
 pub mod asked;
 pub mod k6_load;

@@ -1,5 +1,5 @@
-//! Quantities with their unit in the type. Nothing else in this crate passes
-//! a bare `f64` from one module to another.
+//! Quantities with their unit in the type; where a number is bare, its name or the
+//! type around it says the unit.
 
 pub mod duration;
 mod unit;

@@ -22,6 +22,7 @@ use url::Url;
 
 use super::{
     Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
+    failed,
 };
 use crate::checks::{Capabilities, Reason};
 use crate::error_chain::chain;
@@ -41,7 +42,7 @@ use evidence::{components, counters, logs};
 use holder::process::Holder;
 use manifests::blueprint::Blueprint;
 use set_up::acquire::{self, AcquireError, AcquireRequest};
-use set_up::look::{ClusterFacts, look_at_the_cluster};
+use set_up::look::{ClusterFacts, look_at_the_cluster, prometheus_token};
 use set_up::prometheus::{BeforeLoad, container_selector, tempo_selector};
 use set_up::run_namespace::RunNamespace;
 use set_up::steps::{Steps, watch};
@@ -58,6 +59,8 @@ const LOAD_HAND_OVER: Duration = Duration::from_millis(500);
 pub struct KubernetesEnvironment {
     connected: Connected,
     interrupt: Interrupt,
+    /// Bearer token of a Prometheus that the user names.
+    prometheus_token: Option<String>,
     /// Whose the namespace is: that of the first plan.
     run: u32,
     namespace_name: String,
@@ -92,6 +95,7 @@ impl KubernetesEnvironment {
         supervisor: &Supervisor,
         interrupt: Interrupt,
     ) -> Result<Self, EnvironmentError> {
+        let prometheus_token = prometheus_token(site)?;
         let connected = connect(site.context.as_deref())
             .await
             .map_err(|err| failed(chain(&err)))?;
@@ -101,6 +105,7 @@ impl KubernetesEnvironment {
         Ok(Self {
             connected,
             interrupt,
+            prometheus_token,
             run: plan.run,
             namespace_name: site.namespace.clone(),
             limits: TeardownLimits {
@@ -183,109 +188,118 @@ impl KubernetesEnvironment {
         };
         Ok(RunNamespace::new(watched, hold, blueprint.clone()))
     }
+}
 
-    /// Steps 2 to 7, in parallel wherever nothing forces an order.
-    async fn set_up_in(
-        &self,
-        namespace: &mut RunNamespace,
-        plan: &Plan,
-        blueprint: &Blueprint,
-        parts: &BTreeSet<Part>,
-        stages: &StageLog,
-    ) -> Result<(), EnvironmentError> {
-        let RunNamespace {
-            watched,
-            has_objects,
-            changed_outside,
-            k6,
-            tempo,
-            collector,
-            prometheus,
-            before_load,
-            ..
-        } = namespace;
-        let steps = Steps {
-            plan,
-            site: site_of(plan)?,
-            cluster: self.cluster()?,
-            blueprint,
-            namespace: watched,
-        };
-        if !*has_objects {
-            let creating = steps.create_objects(k6);
-            *changed_outside = stages.timed("objects", creating).await?;
-            *has_objects = true;
-        }
-        let everything = parts.len() == Part::ALL.len();
-        if everything {
-            let custom = [manifests::tempo(blueprint), manifests::collector(blueprint)];
-            let judging = try_join_all(custom.iter().map(|it| dry_run(&watched.client, it)));
-            stages.timed("dry run", judging).await?;
-        }
-        let files = k6.files(watched, blueprint, &plan.corpus).await?;
-        let through_tempo = async {
-            if parts.contains(&Part::Storage) {
-                let creating = steps.create_storage(&files);
-                stages.timed("storage", creating).await?;
-            }
-            if parts.contains(&Part::Tempo) {
-                let creating = steps.create_tempo();
-                *tempo = Some(stages.timed("Tempo", creating).await?);
-            }
-            Ok(())
-        };
-        let to_collector = async {
-            if parts.contains(&Part::Collector) {
-                let creating = steps.create_collector();
-                *collector = Some(stages.timed("collector", creating).await?);
-            }
-            Ok(())
-        };
-        let to_prometheus = async {
-            if parts.contains(&Part::Prometheus) {
-                let creating = steps.create_prometheus();
-                *prometheus = Some(stages.timed("Prometheus", creating).await?);
-            }
-            Ok(())
-        };
-        // Pods that wait for their load have their image early.
-        let k6_pods = async {
-            if everything {
-                let (runs, limit) = (plan.k6_runs(), plan.ready_timeout);
-                let preparing = k6.prepare(watched, blueprint, &plan.corpus, runs, limit);
-                stages.timed("k6 pods", preparing).await?;
-            }
-            Ok::<(), EnvironmentError>(())
-        };
-        tokio::try_join!(through_tempo, to_collector, to_prometheus, k6_pods)?;
-        if let (true, Some(prometheus)) = (everything, &*prometheus) {
-            let looking = steps.look_before_load(&prometheus.client);
-            *before_load = Some(stages.timed("first scrape", looking).await?);
-        }
-        Ok(())
-    }
-
-    fn components(&self, blueprint: &Blueprint, namespace: &RunNamespace) -> Vec<Component> {
-        let version = namespace.tempo.as_ref().map(|tempo| tempo.version.as_str());
-        let view = namespace.watched.watch.view();
-        let mut all = components::in_namespace(blueprint, &view, version.unwrap_or_default());
-        if let Some(cluster) = &self.cluster {
-            all.push(components::prometheus(blueprint, &cluster.prometheus));
-            all.push(components::component(
-                "kubernetes",
-                cluster.version.clone(),
-                Some(format!(
-                    "{}, context {}",
-                    self.connected.server, self.connected.context
-                )),
-            ));
-        }
-        all
+/// The cluster that was looked at, and the namespace in it.
+fn ready<'a>(
+    cluster: &'a Option<ClusterFacts>,
+    namespace: &'a mut Option<RunNamespace>,
+) -> Result<(&'a ClusterFacts, &'a mut RunNamespace), EnvironmentError> {
+    match (cluster, namespace) {
+        (None, _) => Err(failed("the cluster was not looked at yet")),
+        (_, None) => Err(failed("the namespace was not acquired yet")),
+        (Some(cluster), Some(namespace)) => Ok((cluster, namespace)),
     }
 }
 
-fn failed(text: impl Into<String>) -> EnvironmentError {
-    EnvironmentError::Failed(text.into())
+/// Steps 2 to 7, in parallel wherever nothing forces an order.
+async fn set_up_in(
+    cluster: &ClusterFacts,
+    namespace: &mut RunNamespace,
+    plan: &Plan,
+    parts: &BTreeSet<Part>,
+    stages: &StageLog,
+) -> Result<(), EnvironmentError> {
+    let RunNamespace {
+        watched,
+        blueprint,
+        has_objects,
+        changed_outside,
+        k6,
+        tempo,
+        collector,
+        prometheus,
+        before_load,
+        ..
+    } = namespace;
+    let steps = Steps {
+        plan,
+        site: site_of(plan)?,
+        cluster,
+        blueprint,
+        namespace: watched,
+    };
+    if !*has_objects {
+        let creating = steps.create_objects(k6, changed_outside);
+        stages.timed("objects", creating).await?;
+        *has_objects = true;
+    }
+    let everything = parts.len() == Part::ALL.len();
+    if everything {
+        let custom = [manifests::tempo(blueprint), manifests::collector(blueprint)];
+        let judging = try_join_all(custom.iter().map(|it| dry_run(&watched.client, it)));
+        stages.timed("dry run", judging).await?;
+    }
+    let files = k6.files(watched, blueprint, &plan.corpus).await?;
+    let through_tempo = async {
+        if parts.contains(&Part::Storage) {
+            let creating = steps.create_storage(&files);
+            stages.timed("storage", creating).await?;
+        }
+        if parts.contains(&Part::Tempo) {
+            let creating = steps.create_tempo();
+            *tempo = Some(stages.timed("Tempo", creating).await?);
+        }
+        Ok(())
+    };
+    let to_collector = async {
+        if parts.contains(&Part::Collector) {
+            let creating = steps.create_collector();
+            *collector = Some(stages.timed("collector", creating).await?);
+        }
+        Ok(())
+    };
+    let to_prometheus = async {
+        if parts.contains(&Part::Prometheus) {
+            let creating = steps.create_prometheus();
+            *prometheus = Some(stages.timed("Prometheus", creating).await?);
+        }
+        Ok(())
+    };
+    // Pods that wait for their load have their image early.
+    let k6_pods = async {
+        if everything {
+            let (runs, limit) = (plan.k6_runs(), plan.ready_timeout);
+            let preparing = k6.prepare(watched, blueprint, &plan.corpus, runs, limit);
+            stages.timed("k6 pods", preparing).await?;
+        }
+        Ok::<(), EnvironmentError>(())
+    };
+    tokio::try_join!(through_tempo, to_collector, to_prometheus, k6_pods)?;
+    if let (true, Some(prometheus)) = (everything, &*prometheus) {
+        let looking = steps.look_before_load(&prometheus.client);
+        *before_load = Some(stages.timed("first scrape", looking).await?);
+    }
+    Ok(())
+}
+
+fn components(
+    connected: &Connected,
+    cluster: &ClusterFacts,
+    namespace: &RunNamespace,
+) -> Vec<Component> {
+    let blueprint = &namespace.blueprint;
+    let version = namespace.tempo.as_ref().map(|tempo| tempo.version.as_str());
+    let view = namespace.watched.watch.view();
+    let mut all = components::in_namespace(blueprint, &view, version.unwrap_or_default());
+    all.push(components::prometheus(blueprint, &cluster.prometheus));
+    let server = format!("{}, context {}", connected.server, connected.context);
+    all.push(components::component(
+        "kubernetes",
+        cluster.version.clone(),
+        Some(server),
+    ));
+    all
 }
 
 /// The cluster that a plan is for.
@@ -295,11 +309,8 @@ fn site_of(plan: &Plan) -> Result<&KubernetesSite, EnvironmentError> {
         .ok_or_else(|| failed("this plan is not for a cluster"))
 }
 
-fn capabilities(
-    blueprint: &Blueprint,
-    namespace: &RunNamespace,
-    before_load: &BeforeLoad,
-) -> Capabilities {
+fn capabilities(namespace: &RunNamespace, before_load: &BeforeLoad) -> Capabilities {
+    let blueprint = &namespace.blueprint;
     let unknown =
         || Reason::from("the cores of its node are not known: nodes cannot be read".to_string());
     let name = &blueprint.namespace;
@@ -327,7 +338,10 @@ impl Environment for KubernetesEnvironment {
     async fn look(&mut self, plan: &Plan) -> Result<Duration, EnvironmentError> {
         let cluster = match self.cluster.take() {
             Some(known) => known,
-            None => look_at_the_cluster(&self.connected, plan, site_of(plan)?).await?,
+            None => {
+                let token = self.prometheus_token.clone();
+                look_at_the_cluster(&self.connected, plan, site_of(plan)?, token).await?
+            }
         };
         Ok(self.cluster.insert(cluster).prometheus.scrape_interval())
     }
@@ -340,21 +354,14 @@ impl Environment for KubernetesEnvironment {
     ) -> Result<(), EnvironmentError> {
         let start = Instant::now();
         let blueprint = self.blueprint(plan)?;
-        let mut namespace = match self.namespace.take() {
-            Some(namespace) => namespace,
-            None => {
-                stages
-                    .timed("namespace", self.acquire(plan, &blueprint))
-                    .await?
-            }
-        };
-        let parts = parts.iter().copied().collect();
-        let done = self
-            .set_up_in(&mut namespace, plan, &blueprint, &parts, stages)
-            .await;
+        if self.namespace.is_none() {
+            let acquiring = self.acquire(plan, &blueprint);
+            self.namespace = Some(stages.timed("namespace", acquiring).await?);
+        }
+        let (cluster, namespace) = ready(&self.cluster, &mut self.namespace)?;
         namespace.blueprint = blueprint;
-        self.namespace = Some(namespace);
-        done?;
+        let parts = parts.iter().copied().collect();
+        set_up_in(cluster, namespace, plan, &parts, stages).await?;
         let own = self.waits.own_share(start, Instant::now());
         stages.note("own share", start, own);
         Ok(())
@@ -366,17 +373,55 @@ impl Environment for KubernetesEnvironment {
         runs: &[Run],
     ) -> Result<Surroundings, EnvironmentError> {
         let blueprint = self.blueprint(plan)?;
-        let mut namespace = self
-            .namespace
-            .take()
-            .ok_or_else(|| failed("the namespace was not acquired yet"))?;
-        let prepared = self
-            .prepare_in(&mut namespace, plan, &blueprint, runs)
-            .await;
+        let (cluster, namespace) = ready(&self.cluster, &mut self.namespace)?;
         namespace.blueprint = blueprint;
-        self.namespace = Some(namespace);
-        let (surroundings, jobs) = prepared?;
+        let (watched, limit) = (&namespace.watched, plan.ready_timeout);
+        namespace
+            .k6
+            .prepare(watched, &namespace.blueprint, &plan.corpus, runs, limit)
+            .await?;
+        let prometheus: PrometheusClient = match &namespace.prometheus {
+            Some(prometheus) => prometheus.client.clone(),
+            None => return Err(failed("Prometheus is not there yet")),
+        };
+        let looked = match &namespace.before_load {
+            Some(_) => None,
+            None => {
+                let steps = Steps {
+                    plan,
+                    site: site_of(plan)?,
+                    cluster,
+                    blueprint: &namespace.blueprint,
+                    namespace: watched,
+                };
+                Some(steps.look_before_load(&prometheus).await?)
+            }
+        };
+        let known = looked.as_ref().or(namespace.before_load.as_ref());
+        let before_load = known.ok_or_else(|| failed("nothing runs yet"))?;
+        let url = |text: String| Some(Url::parse(&text).expect("a service's name makes a URL"));
+        let collector = namespace.collector.as_ref();
+        let push_from_here = collector.and_then(|way| way.url().join("/v1/traces").ok());
+        let surroundings = Surroundings {
+            addresses: Addresses {
+                push: url(namespace.blueprint.collector_push()),
+                query: url(namespace.blueprint.tempo_query()),
+                push_from_here,
+            },
+            capabilities: capabilities(namespace, before_load),
+            components: components(&self.connected, cluster, namespace),
+            prometheus,
+            scrape_interval: cluster.prometheus.scrape_interval(),
+            notes: namespace.changed_outside.iter().cloned().collect(),
+            work_dir: self.work_path.clone(),
+            k6_start: LOAD_HAND_OVER,
+        };
+        let jobs = namespace.k6.take(runs);
+        // Without a k6 pod its cores were not told: the next look counts.
         if !runs.is_empty() {
+            if looked.is_some() {
+                namespace.before_load = looked;
+            }
             self.prepared = Some(PreparedLoad {
                 jobs,
                 ready_timeout: plan.ready_timeout,
@@ -439,58 +484,5 @@ impl Environment for KubernetesEnvironment {
 
     fn leave_running(&mut self) -> String {
         self.left_running()
-    }
-}
-
-impl KubernetesEnvironment {
-    async fn prepare_in(
-        &self,
-        namespace: &mut RunNamespace,
-        plan: &Plan,
-        blueprint: &Blueprint,
-        runs: &[Run],
-    ) -> Result<(Surroundings, BTreeMap<Run, String>), EnvironmentError> {
-        let (watched, limit) = (&namespace.watched, plan.ready_timeout);
-        namespace
-            .k6
-            .prepare(watched, blueprint, &plan.corpus, runs, limit)
-            .await?;
-        let prometheus: PrometheusClient = match &namespace.prometheus {
-            Some(prometheus) => prometheus.client.clone(),
-            None => return Err(failed("Prometheus is not there yet")),
-        };
-        // What was seen before any k6 pod was there does not tell its cores.
-        let known = namespace.before_load.as_ref();
-        let in_full = known.is_some_and(|before| before.cores.k6.is_some());
-        if known.is_none() || (self.prepared.is_none() && !in_full) {
-            let steps = Steps {
-                plan,
-                site: site_of(plan)?,
-                cluster: self.cluster()?,
-                blueprint,
-                namespace: watched,
-            };
-            namespace.before_load = Some(steps.look_before_load(&prometheus).await?);
-        }
-        let url = |text: String| Some(Url::parse(&text).expect("a service's name makes a URL"));
-        let collector = namespace.collector.as_ref();
-        let push_from_here = collector.and_then(|way| way.url().join("/v1/traces").ok());
-        let before_load = namespace.before_load.as_ref();
-        let before_load = before_load.ok_or_else(|| failed("nothing runs yet"))?;
-        let surroundings = Surroundings {
-            addresses: Addresses {
-                push: url(blueprint.collector_push()),
-                query: url(blueprint.tempo_query()),
-                push_from_here,
-            },
-            capabilities: capabilities(blueprint, namespace, before_load),
-            components: self.components(blueprint, namespace),
-            prometheus,
-            scrape_interval: self.cluster()?.prometheus.scrape_interval(),
-            notes: namespace.changed_outside.iter().cloned().collect(),
-            work_dir: self.work_path.clone(),
-            k6_start: LOAD_HAND_OVER,
-        };
-        Ok((surroundings, namespace.k6.take(runs)))
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::{KubernetesEnvironment, failed};
+use super::KubernetesEnvironment;
 use crate::environment::kubernetes::clean_up::tear_down::{TeardownTarget, tear_down};
-use crate::environment::{EnvironmentError, StageLog};
+use crate::environment::{EnvironmentError, StageLog, failed};
 use crate::error_chain::chain;
 
 impl KubernetesEnvironment {

@@ -1,6 +1,7 @@
 //! A run on this machine: Tempo (or the built-in trace store), a collector,
 //! Prometheus and k6 as child processes on 127.0.0.1.
 
+mod children;
 pub(in crate::environment) mod configs;
 mod parts;
 
@@ -13,19 +14,20 @@ use url::Url;
 pub use configs::{Ports, ScrapeJob, TempoLine};
 pub use parts::{Backend, Process};
 
+use children::{Children, Start, Starter, log_of, wait_until_ready};
+
 use super::k6_process::K6Process;
 use super::{
     Addresses, Environment, EnvironmentError, K6Finished, K6Start, Part, StageLog, Surroundings,
+    failed,
 };
 use crate::checks::Capabilities;
 use crate::error_chain::chain;
 use crate::k6::Run;
 use crate::metrics::exposition::CounterSnapshot;
-use crate::metrics::{PrometheusClient, SCRAPE_INTERVAL, exposition, http_client};
+use crate::metrics::{PrometheusClient, SCRAPE_INTERVAL, exposition};
 use crate::plan::Plan;
-use crate::process::{
-    Child, ChildSpec, Interrupt, NotReady, Supervisor, WorkDir, is_address_in_use, until_ready,
-};
+use crate::process::{Child, ChildSpec, Interrupt, Supervisor, WorkDir};
 use crate::report::{Component, OutputDir};
 use crate::tools::{ResolvedTool, Tool};
 
@@ -50,36 +52,6 @@ pub struct LocalEnvironment {
     running: Children,
     /// Last, since fields are dropped in order: who writes there ends first.
     work_dir: Option<WorkDir>,
-}
-
-/// The processes that were started. Dropped, in an order in which none fails for
-/// want of another: the collector first, so that it does not push into a Tempo
-/// that is gone.
-#[derive(Default)]
-struct Children {
-    collector: Option<Child>,
-    tempo: Option<Child>,
-    prometheus: Option<Child>,
-}
-
-impl Children {
-    /// In the order in which they stop.
-    fn iter(&self) -> impl Iterator<Item = (Process, &Child)> {
-        [
-            (Process::Collector, &self.collector),
-            (Process::Tempo, &self.tempo),
-            (Process::Prometheus, &self.prometheus),
-        ]
-        .into_iter()
-        .filter_map(|(process, child)| Some((process, child.as_ref()?)))
-    }
-}
-
-/// What a process is started with, and where it answers once it is ready.
-struct Start {
-    process: Process,
-    spec: ChildSpec,
-    ready: Url,
 }
 
 impl LocalEnvironment {
@@ -109,10 +81,6 @@ impl LocalEnvironment {
             running: Children::default(),
             work_dir: Some(work_dir),
         })
-    }
-
-    fn log_of(&self, process: Process) -> PathBuf {
-        self.work_path.join(format!("{}.log", process.file_name()))
     }
 
     fn write_config(&self, name: &str, text: &str) -> Result<PathBuf, EnvironmentError> {
@@ -181,45 +149,29 @@ impl LocalEnvironment {
         let prometheus = wanted(Part::Prometheus)
             .then(|| self.prometheus())
             .transpose()?;
-        let mut running = std::mem::take(&mut self.running);
+        let starter = Starter {
+            supervisor: &self.supervisor,
+            interrupt: &self.interrupt,
+            dir: &self.work_path,
+            limit: plan.ready_timeout,
+        };
+        let running = &mut self.running;
         let through_collector = async {
-            self.start(&mut running.tempo, tempo, plan).await?;
+            starter.start(&mut running.tempo, tempo).await?;
             // A collector that starts first waits a second or more before it
             // dials Tempo again.
-            self.start(&mut running.collector, collector, plan).await
+            starter.start(&mut running.collector, collector).await
         };
-        let beside = self.start(&mut running.prometheus, prometheus, plan);
-        let started = tokio::try_join!(through_collector, beside);
-        self.running = running;
-        started.map(|_| ())
-    }
-
-    /// Starts a process, if it is wanted, and waits until it answers.
-    async fn start(
-        &self,
-        child: &mut Option<Child>,
-        start: Option<Start>,
-        plan: &Plan,
-    ) -> Result<(), EnvironmentError> {
-        let Some(Start {
-            process,
-            spec,
-            ready,
-        }) = start
-        else {
-            return Ok(());
-        };
-        let spec = spec.log(self.log_of(process));
-        let started = self.supervisor.spawn(spec);
-        let child = child.insert(started.map_err(|err| failed(chain(&err)))?);
-        wait_until_ready(process, child, &ready, &self.interrupt, plan.ready_timeout).await
+        let beside = starter.start(&mut running.prometheus, prometheus);
+        tokio::try_join!(through_collector, beside)?;
+        Ok(())
     }
 
     /// Stops all of them, one after the other.
     async fn stop_all(&mut self) -> Result<(), EnvironmentError> {
         let running = std::mem::take(&mut self.running);
         let mut errors = Vec::new();
-        for (_, child) in running.iter() {
+        for child in running.in_stop_order() {
             if let Err(err) = child.stop(STOP_GRACE).await {
                 errors.push(chain(&err));
             }
@@ -262,39 +214,6 @@ impl LocalEnvironment {
     }
 }
 
-/// Waits until a child answers on `ready`, and is still the one that does.
-async fn wait_until_ready(
-    process: Process,
-    child: &Child,
-    ready: &Url,
-    interrupt: &Interrupt,
-    limit: Duration,
-) -> Result<(), EnvironmentError> {
-    let client = http_client(ready).map_err(|err| failed(chain(&err)))?;
-    let ended = || child.try_wait().map(|_| child.describe_failure());
-    let what = format!("{process}: GET {ready}");
-    let probe = async || super::requests::probe(&client, ready).await;
-    let detail = match until_ready(&what, limit, interrupt, ended, probe).await {
-        // Another process may have answered on the port that ours lost.
-        Ok(_) => match ended() {
-            None => return Ok(()),
-            Some(failure) => failure,
-        },
-        Err(NotReady::Interrupted { signal, .. }) => {
-            return Err(EnvironmentError::Interrupted(signal));
-        }
-        Err(err) => chain(&err),
-    };
-    if is_address_in_use(&detail) {
-        Err(EnvironmentError::PortLost {
-            what: process.to_string(),
-            detail,
-        })
-    } else {
-        Err(failed(detail))
-    }
-}
-
 /// A Prometheus that scrapes `jobs` and takes remote writes; and its port.
 pub(super) async fn prometheus_child(
     supervisor: &Supervisor,
@@ -328,10 +247,6 @@ fn choose_ports() -> Result<Ports, EnvironmentError> {
         .try_into()
         .map_err(|_| failed("fewer free ports on 127.0.0.1 than asked for"))?;
     Ok(Ports::new(ports))
-}
-
-fn failed(err: impl ToString) -> EnvironmentError {
-    EnvironmentError::Failed(err.to_string())
 }
 
 /// A URL on this machine.
@@ -434,7 +349,7 @@ impl Environment for LocalEnvironment {
                 Process::Tempo => self.backend.log_name(),
                 Process::Collector | Process::Prometheus => process.file_name(),
             };
-            (name, self.log_of(process))
+            (name, log_of(&self.work_path, process))
         });
         super::logs::copy(output, logs)
     }

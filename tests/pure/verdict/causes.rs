@@ -93,7 +93,7 @@ fn every_failure_tells_its_likely_cause() {
         }),
         ("dead", "traces missing", |it| {
             it.read_back = Err("no answer".into());
-            it.dead_components = vec!["Tempo ended during the run\nexit code 1".into()];
+            it.ended_components = vec!["Tempo ended during the run\nexit code 1".into()];
         }),
     ];
     let told: Vec<String> = stories

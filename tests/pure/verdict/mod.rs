@@ -81,7 +81,7 @@ fn run_of(change: impl FnOnce(&mut Profile)) -> Run {
             bytes_acknowledged: BYTES,
             bytes_uncertain: 0.0,
         }),
-        dead_components: Vec::new(),
+        ended_components: Vec::new(),
     };
     Run { plan, observed }
 }

@@ -177,7 +177,7 @@ fn a_busy_machine_leaves_performance_unmeasured() {
 
 #[test]
 fn a_component_that_ended_fails_the_case() {
-    let run = run().with(|it| it.dead_components = vec!["Prometheus ended".into()]);
+    let run = run().with(|it| it.ended_components = vec!["Prometheus ended".into()]);
     let check = run.check("components that ended");
     assert_eq!(check.outcome, Outcome::Violated, "{check:?}");
 }

@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, ResourceExt as _};
 
 use crate::environment::EnvironmentError;
+use crate::environment::failed;
 use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::names::{
     COLLECTOR_METRICS_PORT, TEMPO_CA_BUNDLE, TEMPO_CA_KEY, TEMPO_HTTP_PORT,
 };
 use crate::environment::kubernetes::cluster::port_forward::{self, MutualTls};
-use crate::environment::kubernetes::failed;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::Blueprint;
 use crate::environment::kubernetes::watch::namespace::WatchedNamespace;

@@ -10,13 +10,13 @@ use kube::api::LogParams;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::environment::EnvironmentError;
 use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::names::{COLLECTOR_COMPONENT, COMPONENT_LABEL, K6};
 use crate::environment::kubernetes::watch::conditions::{Progress, pod_trouble};
 use crate::environment::kubernetes::watch::namespace::WatchedNamespace;
 use crate::environment::kubernetes::watch::pods;
 use crate::environment::kubernetes::watch::view::{Objects, View, last_time};
+use crate::environment::{EnvironmentError, failed};
 use crate::error_chain::chain;
 use crate::report::OutputDir;
 
@@ -73,10 +73,6 @@ pub async fn collect(
         written.push(path);
     }
     Ok(written)
-}
-
-fn failed(text: String) -> EnvironmentError {
-    EnvironmentError::Failed(text)
 }
 
 fn containers(pod: &Pod) -> Vec<String> {

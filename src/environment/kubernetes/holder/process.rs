@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    fn namespace() -> Machine {
+    fn this_machine() -> Machine {
         machine("bench", Some("b1"), Some("pid:[1]"))
     }
 
@@ -212,14 +212,14 @@ mod tests {
     }
 
     #[rstest]
-    #[case::runs(namespace(), Some(1000), LocalLiveness::Live)]
+    #[case::runs(this_machine(), Some(1000), LocalLiveness::Live)]
     #[case::ended(
-        namespace(),
+        this_machine(),
         None,
         LocalLiveness::Abandoned("no process 4711 runs on this machine any more".to_owned())
     )]
     #[case::pid_used_again(
-        namespace(),
+        this_machine(),
         Some(2000),
         LocalLiveness::Abandoned("PID 4711 of this machine is another process by now".to_owned())
     )]
@@ -245,7 +245,7 @@ mod tests {
         #[case] expected: LocalLiveness,
     ) {
         let facts = Facts {
-            machine: &namespace(),
+            machine: &this_machine(),
             pid: 1,
             process_start: &|pid| process_start.filter(|_| pid == PID),
             held_by_this_process: &|_| false,
@@ -276,12 +276,12 @@ mod tests {
         #[case] expected: LocalLiveness,
     ) {
         let facts = Facts {
-            machine: &namespace(),
+            machine: &this_machine(),
             pid: PID,
             process_start: &|_| Some(1000),
             held_by_this_process: &|run| held && run == 7,
         };
-        assert_eq!(judge(&holder(namespace()), &facts), expected);
+        assert_eq!(judge(&holder(this_machine()), &facts), expected);
     }
 
     #[cfg(target_os = "linux")]
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_holder_survives_the_annotation() {
-        let holder = holder(namespace());
+        let holder = holder(this_machine());
         let text = holder.to_annotation();
         assert_eq!(
             text,

@@ -117,6 +117,11 @@ pub async fn run(
     start: K6Start,
     limit: Duration,
 ) -> Result<K6Finished, EnvironmentError> {
+    // One that failed while it waited says so at once, in its own words.
+    let what = format!("k6 pods ({})", start.run);
+    namespace
+        .until(&what, limit, |view| job_pods_running(view, &[job]))
+        .await?;
     let Some(pod) = pod_of(&namespace.watch.view(), job) else {
         // It was there a moment ago.
         return Ok(ended_badly(namespace, job, Duration::ZERO).await);

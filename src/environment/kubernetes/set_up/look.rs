@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::environment::EnvironmentError;
+use crate::environment::failed;
 use crate::environment::kubernetes::cluster::client::{Connected, reachable};
-use crate::environment::kubernetes::failed;
 use crate::environment::kubernetes::manifests::blueprint::Flavor;
 use crate::environment::kubernetes::prerequisites::credentials::{self, Credentials};
 use crate::environment::kubernetes::prerequisites::prometheus::{self, PrometheusSource};
@@ -24,7 +24,8 @@ pub struct ClusterFacts {
     pub credentials: Credentials,
 }
 
-/// Whatever is missing is named at once; nothing is created.
+/// Whatever is missing is named at once; nothing is created. `token` is for a
+/// Prometheus that the user names.
 ///
 /// # Errors
 /// [`EnvironmentError::Prerequisites`], and a cluster that does not answer.
@@ -32,8 +33,8 @@ pub async fn look_at_the_cluster(
     connected: &Connected,
     plan: &Plan,
     site: &KubernetesSite,
+    token: Option<String>,
 ) -> Result<ClusterFacts, EnvironmentError> {
-    let token = prometheus_token(site)?;
     let version = reachable(connected)
         .await
         .map_err(|err| failed(chain(&err)))?;
@@ -89,7 +90,10 @@ pub async fn look_at_the_cluster(
 }
 
 /// Bearer token of a Prometheus that the user names.
-fn prometheus_token(site: &KubernetesSite) -> Result<Option<String>, EnvironmentError> {
+///
+/// # Errors
+/// The file cannot be read.
+pub fn prometheus_token(site: &KubernetesSite) -> Result<Option<String>, EnvironmentError> {
     let Some(path) = &site.prometheus_token_file else {
         return Ok(None);
     };

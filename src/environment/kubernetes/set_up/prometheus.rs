@@ -12,13 +12,13 @@ use kube::{Api, Client, ResourceExt as _};
 
 use super::steps::Steps;
 use crate::environment::EnvironmentError;
+use crate::environment::failed;
 use crate::environment::kubernetes::cluster::api_error::words;
 use crate::environment::kubernetes::cluster::create::create_all;
 use crate::environment::kubernetes::cluster::names::{PROMETHEUS, TEMPO, TEMPO_CA_BUNDLE};
 use crate::environment::kubernetes::cluster::port_forward::{ChoosePod, PortForward};
 use crate::environment::kubernetes::cluster::retry::Pauses;
 use crate::environment::kubernetes::evidence::cores::{self, Cores};
-use crate::environment::kubernetes::failed;
 use crate::environment::kubernetes::manifests;
 use crate::environment::kubernetes::manifests::blueprint::{Blueprint, Scraper};
 use crate::environment::kubernetes::prerequisites::prometheus::{self, PrometheusSource};

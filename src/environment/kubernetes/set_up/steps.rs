@@ -6,6 +6,7 @@ use kube::ResourceExt as _;
 
 use super::look::ClusterFacts;
 use crate::environment::EnvironmentError;
+use crate::environment::failed;
 use crate::environment::kubernetes::cluster::create::{create, create_all};
 use crate::environment::kubernetes::cluster::kinds::CustomKind;
 use crate::environment::kubernetes::cluster::names::{
@@ -13,7 +14,6 @@ use crate::environment::kubernetes::cluster::names::{
 };
 use crate::environment::kubernetes::cluster::port_forward::{self, ChoosePod, PortForward};
 use crate::environment::kubernetes::evidence::logs;
-use crate::environment::kubernetes::failed;
 use crate::environment::kubernetes::load::bucket;
 use crate::environment::kubernetes::load::files::K6Files;
 use crate::environment::kubernetes::load::run::K6Jobs;
@@ -72,23 +72,22 @@ pub struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// Step 2: what the pods of the run will need. Gives what was changed outside
-    /// of the namespace.
+    /// Step 2: what the pods of the run will need. `changed_outside` is told what
+    /// was changed outside of the namespace, even where something fails later.
     pub async fn create_objects(
         &self,
         k6: &mut K6Jobs,
-    ) -> Result<Option<String>, EnvironmentError> {
+        changed_outside: &mut Option<String>,
+    ) -> Result<(), EnvironmentError> {
         let client = &self.namespace.client;
-        let mut changed = None;
         if self.site.enable_user_workload_monitoring
             && matches!(self.cluster.prometheus, PrometheusSource::Thanos { .. })
-        {
-            changed = prometheus::enable_user_workloads(client)
+            && let Some(changed) = prometheus::enable_user_workloads(client)
                 .await
-                .map_err(failed)?;
-            if let Some(changed) = &changed {
-                eprintln!("  changed     {changed}");
-            }
+                .map_err(failed)?
+        {
+            eprintln!("  changed     {changed}");
+            *changed_outside = Some(changed);
         }
         let access = manifests::access(self.blueprint);
         let credentials = &self.cluster.credentials;
@@ -103,7 +102,7 @@ impl Steps<'_> {
         objects.extend(manifests::network_policies(self.blueprint));
         let files = k6.files(self.namespace, self.blueprint, &self.plan.corpus);
         tokio::try_join!(create_all(client, &objects), files)?;
-        Ok(changed)
+        Ok(())
     }
 
     /// Step 3: MinIO, and its bucket; or a look at the bucket that exists.

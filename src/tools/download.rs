@@ -12,7 +12,7 @@ use crate::metrics::http_client_builder;
 use crate::process::{Interrupt, Supervisor, WorkDirError};
 
 use super::cache::{CacheError, Cached, LockError, digest_of};
-use super::inspect::{self, InspectError, Trust};
+use super::inspect::{self, InspectError, Trust, Version};
 use super::progress::{LIVE, elapsed};
 use super::release::{Product, Release, digest_in, shown};
 use super::unpack::unpack;
@@ -65,6 +65,12 @@ pub enum DownloadError {
     NotInside {
         archive: String,
         binary: &'static str,
+    },
+    #[error("{url} holds version {found}; expected {expected}")]
+    OtherVersion {
+        url: String,
+        found: Version,
+        expected: String,
     },
     #[error("the {product} of {url} does not work")]
     Useless {
@@ -155,11 +161,19 @@ impl Downloader<'_> {
             Product::Tool(tool) => inspect::inspect(tool, &binary, Trust::Found).await,
             Product::Tempo => inspect::inspect_tempo(&binary).await,
         };
-        works.map_err(|source| DownloadError::Useless {
+        let stated = works.map_err(|source| DownloadError::Useless {
             product: release.product,
             url: shown(&release.archive_url()),
             source,
         })?;
+        // A mirror may hold another one, with a checksum that fits it.
+        if let Some(found) = stated.filter(|it| Some(*it) != Version::parse(&release.version)) {
+            return Err(DownloadError::OtherVersion {
+                url: shown(&release.archive_url()),
+                found,
+                expected: release.version.clone(),
+            });
+        }
         entry.keep(&binary)?;
         dir.delete()?;
         let took = elapsed(start.elapsed());

@@ -376,6 +376,9 @@ impl Environment for KubernetesEnvironment {
         let (cluster, namespace) = ready(&self.cluster, &mut self.namespace)?;
         namespace.blueprint = blueprint;
         let (watched, limit) = (&namespace.watched, plan.ready_timeout);
+        if let Some(earlier) = self.prepared.take_if(|_| !runs.is_empty()) {
+            load::run::delete_waiting(watched, earlier.jobs.values()).await;
+        }
         namespace
             .k6
             .prepare(watched, &namespace.blueprint, &plan.corpus, runs, limit)

@@ -455,6 +455,23 @@ async fn the_tempo_that_was_asked_for_is_downloaded_once() {
     }
 }
 
+/// A mirror's checksum fits whatever it holds.
+#[tokio::test]
+async fn a_release_that_states_another_version_is_refused() {
+    let (machine, page) = (Machine::new(), Page::new());
+    let archive = format!("tempo_3.0.2_linux_{}.tar.gz", arch());
+    page.publish("v3.0.2", &archive, "SHA256SUMS", "tempo");
+    let toolbox = machine.toolbox_with(|settings| {
+        settings.releases = page.addresses();
+        settings.tempo_version = Some("3.0.2".to_owned());
+    });
+    let message = page.plain(&chain(&toolbox.find_tempo().await.unwrap_err()));
+    let expected =
+        "[page]/v3.0.2/tempo_3.0.2_linux_[arch].tar.gz holds version 3.0.3; expected 3.0.2";
+    assert!(message.contains(expected), "{message}");
+    assert_eq!(machine.cached(), Vec::<String>::new());
+}
+
 #[test]
 fn check_shows_what_would_be_downloaded_and_asks_nobody() {
     let (machine, page) = (Machine::new(), Page::new());

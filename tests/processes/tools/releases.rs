@@ -88,7 +88,7 @@ impl Page {
     }
 
     /// Puts an archive with one file there, and its checksum.
-    fn publish(&self, tag: &str, archive: &str, checksums: &str, file: &str) {
+    pub fn publish(&self, tag: &str, archive: &str, checksums: &str, file: &str) {
         let bytes = tar_gz(file, PRODUCT);
         let sums = format!(
             "{}  other.tar.gz\n{}  {archive}\n",

@@ -9,7 +9,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::DeleteParams;
 
-use super::ending::{ended_badly, finished, pod_of};
+use super::ending::{ended_badly, finished, outcome_of, pod_of};
 use super::files::K6Files;
 use super::follow::follow;
 use super::frame::FrameReader;
@@ -105,6 +105,19 @@ impl K6Jobs {
         runs.iter()
             .filter_map(|run| Some((*run, self.waiting.remove(run)?)))
             .collect()
+    }
+}
+
+/// Deletes those of `jobs` that never got a load: their pods would wait on, and
+/// keep the next ones from their node.
+pub async fn delete_waiting(namespace: &WatchedNamespace, jobs: impl Iterator<Item = &String>) {
+    let view = namespace.watch.view();
+    let api: Api<Job> = Api::namespaced(namespace.client.clone(), &namespace.name);
+    let waits = |job: &&String| view.jobs.contains_key(*job) && outcome_of(&view, job).is_none();
+    for job in jobs.filter(waits) {
+        if let Err(err) = api.delete(job, &DeleteParams::background()).await {
+            tracing::warn!("cannot delete job {job}: {}", words(&err));
+        }
     }
 }
 
